@@ -1,0 +1,43 @@
+"""Atomic writes: a file appears under its name whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from u2forge.errors import OutputError
+
+TEMPORARY_SUFFIX = ".u2forge-part"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a fresh temporary path beside `path`, renamed to it on success and removed on any failure.
+
+    Missing folders above it are made. Raises OutputError where the disk is full or the folder unwritable.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            where=f"writing {path}",
+            expected="a writable folder with space left",
+            found=error.strerror or str(error),
+            fix="free some space, or choose another output folder",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes all of `data` under the name `path`, or nothing. Raises OutputError."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

@@ -1,0 +1,66 @@
+"""What every engine is: opened on a model file, run or submitted to, closed; and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from u2forge.tensor_spec import TensorSpec
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to open an engine. device: auto, or a name that `u2forge engines` lists.
+
+    threads: processor threads in all, None for as many as this process may use.
+    streams: inferences that run side by side. cache_folder: for compiled models, None to keep nothing.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    streams: int = 1
+    cache_folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What really runs. precision_executed: float32, bfloat16, float16 or int8, as the engine reports it
+    for the convolutions after compilation (the one that most of them run in); precision_counts: all of them."""
+
+    engine: str
+    version: str
+    device: str
+    device_name: str
+    precision_asked: str
+    precision_executed: str
+    precision_counts: Mapping[str, int]
+    threads: int
+    streams: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Engine(Protocol):
+    """A model, compiled and ready. Safe to call from several threads."""
+
+    info: EngineInfo
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """All outputs by name, in the order of info.outputs; the arrays belong to the caller.
+        Raises InputError where an input does not fit info.inputs."""
+        ...
+
+    def submit(self, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+        """The same, asynchronously: up to info.streams run at once, more wait their turn."""
+        ...
+
+    def close(self) -> None:
+        """Frees the compiled model; waits for what was submitted. A second call does nothing."""
+        ...
