@@ -1,0 +1,47 @@
+# The one-click doors. Everything is installed into .venv; nothing outside this folder is touched
+# but the per-user cache of u2forge (weights and built models; see `u2forge fetch --help`).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# PyTorch serves only the tests that read and write .pth and .pt files; one known version, for repeatable tests.
+TORCH ?= torch==2.13.0
+IMAGES ?=
+
+.PHONY: setup run test check bench clean
+
+setup: $(VENV)/.setup
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.setup: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,demo]'
+	touch $@
+
+$(VENV)/.setup-test: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]' '$(TORCH)'
+	touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup-test pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+run: $(VENV)/.setup
+	$(BIN)/u2forge run $(if $(IMAGES),'$(IMAGES)') --out out
+
+test: $(VENV)/.setup-test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m 'not weights'
+
+bench: $(VENV)/.setup
+	$(BIN)/python benchmarks/folder_vs_rembg.py
+
+clean:
+	rm -rf $(VENV) out build dist
