@@ -61,7 +61,7 @@ _U2NET = Card(
     architecture="u2net",
     title="U²-Net, salient objects (DUTS-TR)",
     files=(
-        # Digest computed from the file itself; its md5 60024c5c889badc19c04ad937298a77b is the one rembg checks.
+        # Digest computed from the file; its md5 60024c5c889badc19c04ad937298a77b is the one rembg checks.
         WeightsFile(
             name="u2net.onnx",
             format="onnx",
@@ -76,8 +76,8 @@ _U2NET = Card(
                 member="rembg/u2net.onnx",
             ),
         ),
-        # Digest and size as Carve/u2net-universal (full_weights.pth) on Hugging Face lists them; the README of
-        # the Docker image linxiaohui/u2net lists the same digest for the Google Drive file.
+        # Digest and size as Carve/u2net-universal (full_weights.pth) on Hugging Face lists them; the README
+        # of the Docker image linxiaohui/u2net lists the same digest for the Google Drive file.
         WeightsFile(
             name="u2net.pth",
             format="pth",

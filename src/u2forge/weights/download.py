@@ -25,8 +25,8 @@ _LINE_ERRORS = (OSError, http.client.HTTPException)
 def download(address: str, *, size_bytes: int, timeout_s: float) -> Iterator[bytes]:
     """The bytes at an http or https address. Proxies come from the environment, redirects stay on http(s).
 
-    A break after some bytes is resumed from there while each attempt brings more; an attempt that brings none is
-    the last. timeout_s: to connect, and between two blocks. Raises SourceFailure with the reason.
+    A break after some bytes is resumed from there while each attempt brings more; an attempt that brings none
+    is the last. timeout_s: to connect, and between two blocks. Raises SourceFailure with the reason.
     """
     received = 0
     for _ in range(_ATTEMPTS):

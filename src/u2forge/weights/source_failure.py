@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class SourceFailure(Exception):
-    """One source did not deliver; its text is the reason. `fetch_weights` tries the next, and lists them all."""
+    """One source did not deliver; its text is the reason. `fetch_weights` goes on and lists them all."""

@@ -50,7 +50,7 @@ def is_verified(path: Path, file: WeightsFile) -> bool:
 
 
 def remember_verified(path: Path, file: WeightsFile) -> None:
-    """Notes size and time of change, so that the next look need not hash; does nothing in a read-only cache."""
+    """Notes size and time of change, so that the next look need not hash; nothing in a read-only cache."""
     with contextlib.suppress(OutputError):
         write_atomic(_marker(path), _seal(path, file).encode())
 
