@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from u2forge.errors import OutputError
+from u2forge.errors import OutputError, U2ForgeError
 
 TEMPORARY_SUFFIX = ".u2forge-part"
 
@@ -25,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, U2ForgeError):
             raise
         raise OutputError(
             where=f"writing {path}",
@@ -34,7 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             fix="free some space, or choose another output folder",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -14,7 +14,8 @@ class U2ForgeError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.where}: expected {self.expected}; found {self.found}. To mend: {self.fix}."
+        end = "" if self.fix.endswith("?") else "."
+        return f"{self.where}: expected {self.expected}; found {self.found}. To mend: {self.fix}{end}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.where, self.expected, self.found, self.fix)
