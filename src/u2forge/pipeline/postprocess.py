@@ -1,25 +1,86 @@
-"""The network's probability map to a mask or a map of the picture's size."""
+"""The network's probability map to a mask or a map of the picture's size, by profile."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from u2forge.profiles import PostProfile, PreProfile
+from u2forge.errors import EngineError, InputError
+from u2forge.profiles import POST_PROFILES, PostProfile, PreProfile
+
+# A map whose values span less than this says "nothing here": stretched, it would be noise. Measured with the
+# full u2net: black, white and one-coloured pictures and noise span at most 0.028, 100 photos with an object
+# at least 0.999.
+FLAT_RANGE = 1 / 16
 
 
 def postprocess(
     probability: NDArray[np.float32], *, height: int, width: int, post: PostProfile, pre: PreProfile
 ) -> NDArray[np.uint8]:
-    """(height, width) uint8 mask of an (h, w) float32 map in [0, 1]. Raises EngineError on NaN or inf."""
-    raise NotImplementedError
+    """(height, width) uint8 mask of an (h, w) float32 probability map.
+
+    stretch: the map's own range to 0..255, truncated, then enlarged (bilinear; Lanczos after pre `rembg`);
+    a map that spans less than FLAT_RANGE gives zeros. raw: probability × 255, rounded, then enlarged likewise.
+    threshold: 255 where the raw mask is at least 128 (probability 0.5), else 0, so "nothing salient" stays empty.
+    Raises EngineError on NaN or inf, InputError on another shape or profile.
+    Source: upstream u2net_test.py, normPRED and save_output; rembg sessions/u2net.py, predict.
+    """
+    _check(probability)
+    if post == "stretch":
+        levels = _stretch(probability)
+    elif post in ("raw", "threshold"):
+        levels = np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
+    else:
+        raise InputError(
+            where="postprocess, argument 'post'",
+            expected=f"one of {', '.join(POST_PROFILES)}",
+            found=repr(post),
+            fix="choose one of them",
+        )
+    if not levels.any():
+        return np.zeros((height, width), np.uint8)
+    kernel = Image.Resampling.LANCZOS if pre == "rembg" else Image.Resampling.BILINEAR
+    mask = np.array(Image.fromarray(levels).resize((width, height), kernel))
+    return (mask >= 128) * np.uint8(255) if post == "threshold" else mask
 
 
 def resize_probability(probability: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
-    """(height, width) float32 in [0, 1]: the un-stretched map at the picture's size. Raises EngineError on NaN."""
-    raise NotImplementedError
+    """(height, width) float32 in [0, 1]: the un-stretched map, enlarged (bilinear).
+    Raises EngineError on NaN or inf, InputError on another shape."""
+    _check(probability)
+    enlarged = Image.fromarray(probability).resize((width, height), Image.Resampling.BILINEAR)
+    resized = np.array(enlarged)
+    return np.clip(resized, 0, 1, out=resized)
 
 
 def quantize_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(H, W) uint16, 65535 for 1.0: for --output probability as 16-bit PNG (TIFF keeps float32)."""
-    raise NotImplementedError
+    """(H, W) uint16, rounded, 65535 for 1.0: what a 16-bit PNG of a probability map holds (TIFF keeps float32)."""
+    return np.rint(probability * np.float32(65535)).astype(np.uint16)
+
+
+def _stretch(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    low, high = probability.min(), probability.max()
+    if high - low < FLAT_RANGE:
+        return np.zeros(probability.shape, np.uint8)
+    # Pillow turns float pixels into 8-bit ones by dropping the fraction, and so does upstream.
+    levels: NDArray[np.uint8] = ((probability - low) / (high - low) * np.float32(255)).astype(np.uint8)
+    return levels
+
+
+def _check(probability: NDArray[np.float32]) -> None:
+    if probability.dtype != np.float32 or probability.ndim != 2 or not probability.size:
+        raise InputError(
+            where="postprocess, argument 'probability'",
+            expected="float32 (h, w), at least 1×1",
+            found=f"{probability.dtype} {probability.shape}",
+            fix="pass one picture's map, without the axes of batch and channel",
+        )
+    broken = probability.size - int(np.isfinite(probability).sum())
+    if broken:
+        raise EngineError(
+            where="postprocess, the network's probability map",
+            expected="finite numbers",
+            found=f"{broken} of {probability.size} values are NaN or infinite",
+            fix="try another precision or engine, and verify the model file",
+        )

@@ -1,0 +1,36 @@
+"""HEIC and HEIF files, which Pillow reads only with the package pillow-heif: told by their first bytes, opened."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from PIL import Image
+
+from u2forge.errors import MissingDependencyError
+
+_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether a file that begins with `head` is HEIF coded with anything but AV1. Source: ISO/IEC 23008-12, brands."""
+    if head[4:8] != b"ftyp":
+        return False
+    box = head[: int.from_bytes(head[:4], "big")]
+    brands = {box[8:12]} | {box[start : start + 4] for start in range(16, len(box) - 3, 4)}
+    return bool(brands & _BRANDS) and not brands & _AVIF_BRANDS
+
+
+def open_heif(file: IO[bytes], name: str) -> Image.Image:
+    """The file as a Pillow image, its header read; already upright. Raises MissingDependencyError."""
+    try:
+        from pillow_heif import HeifImagePlugin  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise MissingDependencyError(
+            where=f"reading {name}",
+            expected="the package pillow-heif, as this is a HEIC picture",
+            found="it is not installed",
+            fix="pip install 'u2forge[heif]', or convert the picture to JPEG",
+        ) from error
+    image: Image.Image = HeifImagePlugin.HeifImageFile(file, "")
+    return image

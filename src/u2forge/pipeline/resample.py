@@ -1,0 +1,120 @@
+"""(H, W, 3) 8-bit pixels to float32 pixels of another size, equal to scikit-image's resize, in a fraction of its time.
+
+`resize_bilinear` reads only the four pixels around each sample point, so its cost does not grow with the picture;
+`resize_antialiased` folds the Gaussian and the interpolation of each axis into one band of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Uint8 = NDArray[np.uint8]
+
+# Output lines that share one block of input lines: enough for BLAS to pay, small enough to stay in the cache.
+_LINES_PER_BLOCK = 16
+_VALUES_PER_BLOCK = 8192
+# scipy.ndimage.gaussian_filter's default: the kernel ends at four standard deviations.
+_TRUNCATE = 4.0
+
+
+def resize_bilinear(rgb: Uint8, *, height: int, width: int) -> Float32:
+    """(height, width, 3) float32 in [0, 255]: order 1, no anti-aliasing, black outside the picture.
+
+    The black border shows only where the picture is smaller than the result; as in the reference, no value
+    falls below the picture's own minimum. Equal to the source within 1e-4 (of 255).
+    Source: scikit-image 0.14 transform.resize(mode="constant"), which made the published masks.
+    """
+    top, bottom, weight_top, weight_bottom = _two_taps(rgb.shape[0], height)
+    left, right, weight_left, weight_right = _two_taps(rgb.shape[1], width)
+    weight_left, weight_right = weight_left.repeat(3), weight_right.repeat(3)
+
+    def blend(rows: NDArray[np.intp]) -> Float32:
+        lines = rgb.take(rows, axis=0)
+        blended: Float32 = lines.take(left, axis=1).reshape(height, width * 3) * weight_left
+        blended += lines.take(right, axis=1).reshape(height, width * 3) * weight_right
+        return blended
+
+    resized = blend(top) * weight_top[:, None]
+    resized += blend(bottom) * weight_bottom[:, None]
+    if rgb.shape[0] < height or rgb.shape[1] < width:
+        np.maximum(resized, np.float32(rgb.min()), out=resized)
+    return resized.reshape(height, width, 3)
+
+
+def resize_antialiased(rgb: Uint8, *, height: int, width: int) -> Float32:
+    """(height, width, 3) float32 in [0, 255]: Gaussian of sigma (scale - 1) / 2, then order 1, mirrored edges.
+
+    Equal to the source within 1e-3 (of 255). Memory beside the picture: height × W × 3 floats.
+    Source: scikit-image 0.25 transform.resize with its defaults (anti_aliasing=True, mode="reflect").
+    """
+    rows, columns = rgb.shape[:2]
+    lines = rgb.reshape(rows, columns * 3)
+    tall = np.empty((height, columns * 3), np.float32)
+    for first, last, low, high, weights in _weight_blocks(rows, height):
+        for start in range(0, columns * 3, _VALUES_PER_BLOCK):
+            block = lines[low:high, start : start + _VALUES_PER_BLOCK].astype(np.float32)
+            np.matmul(weights, block, out=tall[first:last, start : start + _VALUES_PER_BLOCK])
+    turned = np.ascontiguousarray(tall.reshape(height, columns, 3).transpose(1, 0, 2)).reshape(
+        columns, height * 3
+    )
+    resized = np.empty((width, height * 3), np.float32)
+    for first, last, low, high, weights in _weight_blocks(columns, width):
+        np.matmul(weights, turned[low:high], out=resized[first:last])
+    return np.ascontiguousarray(resized.reshape(width, height, 3).transpose(1, 0, 2))
+
+
+def _sample_points(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The input line at or before each output line's centre, and how far behind it the centre lies, in [0, 1)."""
+    centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+    before = np.floor(centre)
+    return before.astype(np.intp), centre - before
+
+
+def _two_taps(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Float32, Float32]:
+    before, fraction = _sample_points(size_in, size_out)
+    weight_before = np.where(before < 0, 0.0, 1.0 - fraction).astype(np.float32)
+    weight_after = np.where(before + 1 > size_in - 1, 0.0, fraction).astype(np.float32)
+    return (
+        np.clip(before, 0, size_in - 1),
+        np.clip(before + 1, 0, size_in - 1),
+        weight_before,
+        weight_after,
+    )
+
+
+def _gaussian(sigma: float) -> NDArray[np.float64]:
+    if sigma <= 0:
+        return np.ones(1)
+    radius = int(_TRUNCATE * sigma + 0.5)
+    kernel = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
+    return np.asarray(kernel / kernel.sum())
+
+
+def _mirror(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Indices beyond the ends folded back: d c b | a b c d | c b a."""
+    if size == 1:
+        return np.zeros_like(index)
+    folded = np.abs(index) % (2 * (size - 1))
+    return np.minimum(folded, 2 * (size - 1) - folded)
+
+
+def _weight_blocks(size_in: int, size_out: int) -> Iterator[tuple[int, int, int, int, Float32]]:
+    """For each block of output lines first:last, the input lines low:high that it needs, and their weights."""
+    kernel = _gaussian((size_in / size_out - 1) / 2)
+    radius = len(kernel) // 2
+    before, fraction = _sample_points(size_in, size_out)
+    taps = np.zeros((size_out, len(kernel) + 1))
+    taps[:, :-1] = (1 - fraction)[:, None] * kernel
+    taps[:, 1:] += fraction[:, None] * kernel
+    index = _mirror(before[:, None] + np.arange(-radius, radius + 2), size_in)
+    for first in range(0, size_out, _LINES_PER_BLOCK):
+        last = min(first + _LINES_PER_BLOCK, size_out)
+        lines = index[first:last]
+        low, high = int(lines.min()), int(lines.max()) + 1
+        weights = np.zeros((last - first, high - low), np.float32)
+        np.add.at(weights, (np.arange(last - first)[:, None], lines - low), taps[first:last])
+        yield first, last, low, high, weights
