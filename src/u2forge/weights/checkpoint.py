@@ -21,7 +21,7 @@ __all__ = ["Checkpoint", "read_checkpoint", "write_safetensors", "write_state_di
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights as read. arrays: C-contiguous and finite; file: its name without folders; sha256: of the file."""
+    """Weights as read. arrays: C-contiguous and finite; file: its name, no folders; sha256: of it."""
 
     arrays: dict[str, NDArray[np.float32]]
     format: CheckpointFormat
@@ -41,7 +41,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Half and double precision become float32; num_batches_tracked entries are left out. No Python code from
     the file is run. Raises InputError where there is no such file, ModelError where it is broken, not a
-    checkpoint, or holds NaN or infinite weights; MissingDependencyError where PyTorch is needed and not there.
+    checkpoint, or holds NaN or infinite weights; MissingDependencyError where PyTorch is needed and absent.
     """
     found = checkpoint_format(path)
     if found is None:

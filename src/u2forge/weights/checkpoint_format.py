@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -12,12 +13,17 @@ CheckpointFormat = Literal["pth", "pt", "safetensors"]
 
 # Beyond what a U²-Net of any width needs; a header that claims more is not one.
 _SAFETENSORS_HEADER_BYTES = 100_000_000
+# Weights hardly compress; the code in a TorchScript file does, so small files get a fixed allowance. An
+# archive that unpacks to more is an attack on memory.
+_MAX_EXPANSION = 4
+_EXPANSION_ALLOWANCE_BYTES = 64 << 20
 
 
 def checkpoint_format(path: Path) -> CheckpointFormat | None:
     """pth: PyTorch state dict, pt: TorchScript, safetensors; None where the bytes are none of these.
 
-    Raises InputError where there is no such file, ModelError where it is empty or a zip archive cut short.
+    Raises InputError where there is no such file; ModelError where it is empty, or a zip archive that is
+    damaged or unpacks to far more than its size.
     """
     start = _first_bytes(path)
     if not start:
@@ -49,9 +55,19 @@ def _archive_format(path: Path) -> CheckpointFormat | None:
     """Both of PyTorch's archives hold data.pkl; only TorchScript's holds constants.pkl."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as error:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, OSError) as error:
         raise _unreadable(path, f"a zip archive that is cut short or damaged ({error})") from error
+    unpacked_bytes = sum(entry.file_size for entry in entries)
+    most_bytes = _MAX_EXPANSION * path.stat().st_size + _EXPANSION_ALLOWANCE_BYTES
+    if unpacked_bytes > most_bytes:
+        raise ModelError(
+            where=f"checkpoint {path}",
+            expected=f"an archive of this size that unpacks to at most {most_bytes} bytes",
+            found=f"{path.stat().st_size} bytes that unpack to {unpacked_bytes}",
+            fix="use a checkpoint from a source that you trust",
+        )
+    names = {entry.filename.partition("/")[2] for entry in entries}
     if "data.pkl" not in names:
         return None
     return "pt" if "constants.pkl" in names else "pth"

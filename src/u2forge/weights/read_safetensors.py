@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from u2forge.errors import ModelError
 
-_FLOAT_DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_FLOAT_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
 class _Entry(TypedDict):

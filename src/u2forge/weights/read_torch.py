@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 # What DataParallel and torch.compile put before every name.
 _PREFIXES = ("module.", "_orig_mod.")
-# Weights hardly compress: an archive that unpacks to more than this times its size is an attack on memory.
-_MAX_EXPANSION = 4
 
 
 def read_state_dict(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -33,9 +30,11 @@ def read_state_dict(path: Path) -> dict[str, NDArray[np.float32]]:
     the file is broken or holds anything else; MissingDependencyError without PyTorch.
     """
     torch = import_torch(where=f"checkpoint {path}")
-    _check_expansion(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A pickle that PyTorch did not write gets an error of our own below.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _not_plain(path, error) from error
     # An untrusted file may fail in any way inside the loader; whatever it is, the file is at fault.
@@ -51,7 +50,6 @@ def read_torchscript(path: Path) -> dict[str, NDArray[np.float32]]:
     tensors are read. Raises ModelError where it is broken; MissingDependencyError without PyTorch.
     """
     torch = import_torch(where=f"checkpoint {path}")
-    _check_expansion(path)
     try:
         with warnings.catch_warnings():
             # TorchScript files are still about, so they are still read.
@@ -127,25 +125,11 @@ def _without_prefix(arrays: dict[str, NDArray[np.float32]]) -> dict[str, NDArray
     return arrays
 
 
-def _check_expansion(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
-    if unpacked_bytes > _MAX_EXPANSION * path.stat().st_size:
-        raise ModelError(
-            where=f"checkpoint {path}",
-            expected=f"an archive that unpacks to at most {_MAX_EXPANSION} times its size",
-            found=f"{path.stat().st_size} bytes that unpack to {unpacked_bytes}",
-            fix="use a checkpoint from a source that you trust",
-        )
-
-
 def _not_plain(path: Path, error: pickle.UnpicklingError) -> ModelError:
-    """Two kinds: a pickle that names Python objects (a whole model, or an attack), or none of PyTorch's."""
+    """What the weights-only loader refused: a whole model or an attack by name, or no pickle of PyTorch's."""
     named = re.search(r"GLOBAL (\S+)", str(error))
     if named is None:
-        return _broken(path, "a state dict", error)
+        return _foreign(path)
     return ModelError(
         where=f"checkpoint {path}",
         expected="a state dict of plain tensors",
@@ -154,11 +138,23 @@ def _not_plain(path: Path, error: pickle.UnpicklingError) -> ModelError:
     )
 
 
+def _foreign(path: Path) -> ModelError:
+    return ModelError(
+        where=f"checkpoint {path}",
+        expected="a state dict that PyTorch wrote",
+        found="a pickle of something else, or one that is damaged; it was not run",
+        fix="save the weights with torch.save(model.state_dict(), FILE)",
+    )
+
+
 def _broken(path: Path, kind: str, error: Exception) -> ModelError:
+    # How PyTorch says that a pickle does not start as its own do.
+    if "magic number" in str(error):
+        return _foreign(path)
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ModelError(
         where=f"checkpoint {path}",
         expected=f"{kind} that PyTorch can read",
-        found=f"a file that is cut short, damaged or something else ({type(error).__name__}: {reason[:200]})",
+        found=f"a file that is cut short or damaged ({type(error).__name__}: {reason[:200]})",
         fix="copy or download the file again",
     )
