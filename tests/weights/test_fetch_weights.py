@@ -215,9 +215,8 @@ def test_every_source_is_listed_with_its_reason_and_how_to_mend(
         f"  - {server.base}/wrong/tiny.onnx: not the right file: its sha256 is {served},"
         f" expected {tiny.files[0].sha256}"
     )
-    assert lines[3].startswith(
-        f"  - {server.base}/release/tiny.onnx: HTTP 404 Not Found. To mend: get tiny.onnx"
-    )
+    release = f"  - {server.base}/release/tiny.onnx: HTTP 404 Not Found. To mend: get tiny.onnx"
+    assert lines[3].startswith(release)
     assert "`u2forge fetch tiny --from FILE`" in str(caught.value)
     assert "tiny.pth from https://example.org/by-hand" in str(caught.value)
     assert "$U2FORGE_WEIGHTS" in str(caught.value)

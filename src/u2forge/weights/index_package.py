@@ -87,13 +87,9 @@ def _last_words(stderr: str, returncode: int) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
     text = (errors or lines or [f"exit status {returncode}"])[-1]
-    broken = re.findall(r"connection broken by '(.*)'", stderr)
     # The connection's own words come after Python's description of the object.
-    cause = (
-        f" (the index cannot be reached: {broken[-1].rpartition('>: ')[2].strip(chr(39) + '()')})"
-        if broken
-        else ""
-    )
+    broken = re.search(r"connection broken by '(?:.*>: )?(.*?)\W*': ", stderr)
+    cause = f" (the index cannot be reached: {broken[1]})" if broken else ""
     return f"pip download failed: {text}{cause}"
 
 
