@@ -1,0 +1,156 @@
+"""Segmenter: pictures to masks, on an engine that is open; keep one and use it for every picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from u2forge.engine.protocol import Engine
+from u2forge.errors import EngineError, InputError
+from u2forge.model_file.manifest import Manifest
+from u2forge.pipeline.picture import Picture
+from u2forge.pipeline.postprocess import postprocess
+from u2forge.pipeline.preprocess import preprocess, preprocess_uint8
+from u2forge.profiles import POST_PROFILES, PRE_PROFILES, PostProfile, PreProfile
+
+# Rows and columns where a model leaves them open. Source: upstream u2net_test.py, RescaleT(320).
+OFFICIAL_SIZE = 320
+# Where a model takes any batch: beyond this, activations cost memory and gain no speed.
+DYNAMIC_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """One picture's result. probability: (h, w) float32 in [0, 1], of the network's size; mask: (H, W) uint8,
+    of the picture's size; stage_ms: preprocess, inference (the batch's time divided by its pictures),
+    postprocess."""
+
+    probability: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    stage_ms: Mapping[str, float]
+
+
+class Segmenter:
+    """An opened engine with the profiles for its pictures; None takes the manifest's. Safe in several
+    threads. Raises InputError on an unknown profile."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        manifest: Manifest,
+        *,
+        pre: PreProfile | None = None,
+        post: PostProfile | None = None,
+    ) -> None:
+        self.engine = engine
+        self.manifest = manifest
+        self.pre: PreProfile = manifest.pre if pre is None else pre
+        self.post: PostProfile = manifest.post if post is None else post
+        _check_profile("pre", self.pre, PRE_PROFILES)
+        _check_profile("post", self.post, POST_PROFILES)
+        self._input = engine.info.inputs[0]
+        self._output_name = engine.info.outputs[0].name
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pictures in each inference, fixed by the model; None where it takes any number."""
+        return self._input.batch_size
+
+    def segment(self, picture: Picture) -> Segmentation:
+        """The picture's probability map and mask. Raises EngineError."""
+        return self.segment_batch([picture])[0]
+
+    def segment_batch(self, pictures: Sequence[Picture]) -> list[Segmentation]:
+        """Each picture's result, in order; each is normalised by its own maximum. Raises EngineError."""
+        size = self.batch_size or DYNAMIC_BATCH_SIZE
+        results: list[Segmentation] = []
+        for start in range(0, len(pictures), size):
+            results += self._segment_chunk(pictures[start : start + size])
+        return results
+
+    def prepare(self, picture: Picture) -> NDArray[Any]:
+        """What the network takes of one picture: (3, h, w) float32, or (h, w, 3) uint8 where it normalises
+        itself."""
+        height = self._input.height or OFFICIAL_SIZE
+        width = self._input.width or OFFICIAL_SIZE
+        if self.manifest.embedded_preprocessing:
+            return preprocess_uint8(picture.rgb, height=height, width=width, profile=self.pre)
+        return preprocess(picture.rgb, height=height, width=width, profile=self.pre)
+
+    def submit(self, prepared: Sequence[NDArray[Any]]) -> Future[dict[str, NDArray[Any]]]:
+        """The engine's answer to come, of prepared pictures: 1 to the batch size; `maps` takes it apart.
+
+        A batch that the model fixes is filled up with the last picture, again and again.
+        """
+        missing = (self.batch_size or len(prepared)) - len(prepared)
+        batch = np.stack([*prepared, *[prepared[-1]] * missing])
+        return self.engine.submit({self._input.name: batch})
+
+    def maps(self, answer: Mapping[str, NDArray[Any]], *, count: int) -> list[NDArray[np.float32]]:
+        """The first `count` probability maps (h, w) of an engine's answer, each in memory of its own."""
+        fused = answer[self._output_name]
+        if fused.ndim != 4 or fused.shape[0] < count or fused.shape[1] != 1:
+            raise EngineError(
+                where=f"engine {self.engine.info.engine!r}, output {self._output_name!r}",
+                expected=f"float32 (at least {count}, 1, h, w)",
+                found=f"{fused.dtype} {fused.shape}",
+                fix="build the model again",
+            )
+        if fused.shape[0] == 1:
+            return [fused[0, 0]]
+        # Views would keep the whole batch in memory until its last picture is written.
+        return [fused[index, 0].copy() for index in range(count)]
+
+    def mask(self, probability: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width) uint8, by the post profile. Raises EngineError on NaN or inf."""
+        return postprocess(probability, height=height, width=width, post=self.post, pre=self.pre)
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _segment_chunk(self, pictures: Sequence[Picture]) -> list[Segmentation]:
+        prepared, preprocess_ms = [], []
+        for picture in pictures:
+            start = time.perf_counter()
+            prepared.append(self.prepare(picture))
+            preprocess_ms.append(_ms_since(start))
+        start = time.perf_counter()
+        maps = self.maps(self.submit(prepared).result(), count=len(pictures))
+        inference_ms = _ms_since(start) / len(pictures)
+        results = []
+        for picture, probability, before_ms in zip(pictures, maps, preprocess_ms, strict=True):
+            start = time.perf_counter()
+            mask = self.mask(probability, height=picture.height, width=picture.width)
+            stage_ms = {"preprocess": before_ms, "inference": inference_ms, "postprocess": _ms_since(start)}
+            results.append(Segmentation(probability=probability, mask=mask, stage_ms=stage_ms))
+        return results
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
+
+
+def _check_profile(argument: str, value: str, valid: Sequence[str]) -> None:
+    if value not in valid:
+        raise InputError(
+            where=f"Segmenter, argument {argument!r}",
+            expected=f"one of {', '.join(valid)}",
+            found=repr(value),
+            fix="choose one of them",
+        )
