@@ -1,0 +1,99 @@
+"""Which engines this machine has, on which devices, and in which precision each mode really runs there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from u2forge.engine.probe_model import write_probe_model
+from u2forge.engine.protocol import EngineInfo, EngineOptions
+from u2forge.engine.registry import ENGINES, engine_devices, open_engine
+from u2forge.errors import U2ForgeError
+from u2forge.precision import PRECISION_MODES
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """One device of an engine. precisions: mode → what it executed in, or the reason why it did not."""
+
+    device: str
+    device_name: str
+    precisions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """One engine. version and devices where it is available, else the reason and the extra to install."""
+
+    engine: str
+    version: str | None
+    devices: tuple[DeviceStatus, ...]
+    reason: str | None = None
+    extra: str | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be opened."""
+        return self.reason is None
+
+    def __str__(self) -> str:
+        if not self.available:
+            return f"{self.engine}: not available: {self.reason}. Install {self.extra}"
+        lines = [f"{self.engine} {self.version}"]
+        for device in self.devices:
+            lines.append(f"  {device.device}: {device.device_name}")
+            lines += [f"    {mode} runs in {executed}" for mode, executed in device.precisions.items()]
+        return "\n".join(lines)
+
+
+def available_engines() -> list[EngineStatus]:
+    """Every engine that u2forge knows; each installed one is tried with a tiny model on each of its devices."""
+    return [_status(name) for name in ENGINES]
+
+
+def _status(name: str) -> EngineStatus:
+    entry = ENGINES[name]
+    if find_spec(entry.package) is None:
+        return EngineStatus(name, None, (), f"the package {entry.package} is not installed", entry.extra)
+    try:
+        devices = tuple(_device_status(name, device) for device in engine_devices(name))
+    except Exception as error:  # a broken installation may raise anything when it is imported
+        return EngineStatus(name, None, (), f"it does not load ({error})", entry.extra)
+    return EngineStatus(name, _version(entry.package), devices)
+
+
+def _device_status(name: str, device: str) -> DeviceStatus:
+    found: dict[str, str] = {}
+    device_name = device
+    with tempfile.TemporaryDirectory(prefix="u2forge-probe-") as folder:
+        for mode in PRECISION_MODES:
+            path = Path(folder) / f"{mode}.onnx"
+            write_probe_model(path, mode)
+            try:
+                info = _opened_info(path, name, device)
+            except U2ForgeError as error:
+                found[mode] = f"nothing: {error.found}"
+                continue
+            found[mode] = info.precision_executed
+            device_name = info.device_name
+    return DeviceStatus(device, device_name, found)
+
+
+def _opened_info(path: Path, name: str, device: str) -> EngineInfo:
+    engine = open_engine(path, engine=name, options=EngineOptions(device=device))
+    try:
+        return engine.info
+    finally:
+        engine.close()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        # onnxruntime-gpu and its like bring the module under another distribution's name.
+        return "of unknown version"

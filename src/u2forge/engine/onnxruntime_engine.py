@@ -1,0 +1,156 @@
+"""The ONNX Runtime engine: CPUs, and whatever accelerators the installed build has providers for."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from u2forge.engine.inference_pool import Answer, InferencePool
+from u2forge.engine.processor import processor_name, usable_processors
+from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
+from u2forge.errors import EngineError, InputError
+from u2forge.model_file.read import ModelFile
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+NAME = "onnxruntime"
+CPU_PROVIDER = "CPUExecutionProvider"
+# Device name → provider, and the package that brings it.
+PROVIDERS = {
+    "cpu": (CPU_PROVIDER, "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime (macOS)"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeEngine:
+    """A model in an ONNX Runtime session."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, info: EngineInfo) -> None:
+        self.info = info
+        self._pool = InferencePool(info, [session] * info.streams, self._infer)
+
+    def run(self, inputs: Tensors) -> Answer:
+        """See Engine.run."""
+        return self._pool.submit(inputs).result()
+
+    def submit(self, inputs: Tensors) -> Future[Answer]:
+        """See Engine.submit."""
+        return self._pool.submit(inputs)
+
+    def close(self) -> None:
+        """See Engine.close."""
+        self._pool.close()
+
+    def _infer(self, session: onnxruntime.InferenceSession, inputs: Tensors) -> Answer:
+        names = [spec.name for spec in self.info.outputs]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEngine:
+    """The model, in a session on one device. Raises EngineError where the device is missing or refuses the model."""
+    import onnxruntime
+
+    device = find_device(onnxruntime.get_available_providers(), options.device)
+    threads = options.threads or usable_processors()
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _ERRORS_ONLY
+    # Said explicitly: where it is not, ONNX Runtime pins its threads, which containers may forbid.
+    settings.intra_op_num_threads = max(1, threads // options.streams)
+    settings.inter_op_num_threads = 1
+    provider = PROVIDERS[device][0]
+    chosen: list[Any] = [(provider, _provider_options(device, model))]
+    if provider != CPU_PROVIDER:
+        chosen.append(CPU_PROVIDER)
+    try:
+        session = onnxruntime.InferenceSession(str(model.path), settings, providers=chosen)
+    except Exception as error:
+        raise EngineError(
+            where=f"engine {NAME!r} on {device}, model {model.path}",
+            expected="a graph that ONNX Runtime loads",
+            found=str(error).strip()[:300],
+            fix="build the model again, or try another engine or device",
+        ) from error
+    session.disable_fallback()
+    if session.get_providers()[0] != provider:
+        raise EngineError(
+            where=f"engine {NAME!r}, device {device!r}",
+            expected=f"{provider}",
+            found=f"ONNX Runtime took {session.get_providers()[0]} instead",
+            fix="install the device's driver and libraries, or choose --device cpu",
+        )
+    return OnnxRuntimeEngine(session, _info(model, device, threads, options.streams))
+
+
+def onnxruntime_devices() -> list[str]:
+    """The devices that the installed ONNX Runtime has a provider for."""
+    import onnxruntime
+
+    return _present(onnxruntime.get_available_providers())
+
+
+def find_device(available: list[str], asked: str) -> str:
+    """The device asked for, cpu for auto. Raises InputError on an unknown name, EngineError on a missing device."""
+    name = "cpu" if asked == "auto" else asked.lower()
+    present = _present(available)
+    if name not in PROVIDERS:
+        raise InputError(
+            where=f"engine {NAME!r}, device {asked!r}",
+            expected=f"one of {', '.join(PROVIDERS)}",
+            found="an unknown name",
+            fix=f"choose one that is there: {', '.join(present)}",
+        )
+    if name not in present:
+        raise EngineError(
+            where=f"engine {NAME!r}, device {asked!r}",
+            expected=f"one of {', '.join(present)}, which the installed ONNX Runtime has",
+            found=f"no {PROVIDERS[name][0]} in it",
+            fix=f"install the package {PROVIDERS[name][1]}, or choose another device",
+        )
+    return name
+
+
+def _present(available: list[str]) -> list[str]:
+    return [device for device, (provider, _) in PROVIDERS.items() if provider in available]
+
+
+def _provider_options(device: str, model: ModelFile) -> dict[str, Any]:
+    if device == "cuda":
+        # On by default there, and no float32: products keep 10 bits of the mantissa.
+        return {"use_tf32": 0 if model.manifest.precision == "force_float32" else 1}
+    if device == "tensorrt":
+        return {"trt_fp16_enable": model.manifest.precision == "force_float16"}
+    return {}
+
+
+def _executed(device: str, model: ModelFile) -> str:
+    """ONNX Runtime computes in the types that the graph says, float32 in ours, but where a provider option says more.
+
+    It does not report what a provider makes of it: on these devices the answer is what was configured.
+    """
+    half = model.manifest.precision == "force_float16"
+    if half and device == "cuda":
+        return "tensorfloat32"
+    return "float16" if half and device == "tensorrt" else "float32"
+
+
+def _info(model: ModelFile, device: str, threads: int, streams: int) -> EngineInfo:
+    import onnxruntime
+
+    return EngineInfo(
+        engine=NAME,
+        version=onnxruntime.__version__,
+        device=device,
+        device_name=processor_name() if device == "cpu" else PROVIDERS[device][0],
+        precision_asked=model.manifest.precision,
+        precision_executed=_executed(device, model),
+        precision_counts={},
+        threads=threads,
+        streams=streams,
+        inputs=model.manifest.inputs,
+        outputs=model.manifest.outputs,
+    )

@@ -1,0 +1,147 @@
+"""The OpenVINO engine: default on CPUs; Intel GPUs and NPUs where OpenVINO finds them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from u2forge.engine.inference_pool import Answer, InferencePool
+from u2forge.engine.processor import has_native_bfloat16, is_arm, usable_processors
+from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
+from u2forge.errors import EngineError
+from u2forge.model_file.read import ModelFile
+from u2forge.precision import PrecisionMode
+
+if TYPE_CHECKING:
+    import openvino
+
+NAME = "openvino"
+_PRECISION_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
+
+
+class OpenVinoEngine:
+    """A model compiled by OpenVINO."""
+
+    def __init__(self, compiled: openvino.CompiledModel, info: EngineInfo) -> None:
+        self.info = info
+        requests = [compiled.create_infer_request() for _ in range(info.streams)]
+        self._pool = InferencePool(info, requests, self._infer)
+
+    def run(self, inputs: Tensors) -> Answer:
+        """See Engine.run."""
+        return self._pool.submit(inputs).result()
+
+    def submit(self, inputs: Tensors) -> Future[Answer]:
+        """See Engine.submit."""
+        return self._pool.submit(inputs)
+
+    def close(self) -> None:
+        """See Engine.close."""
+        self._pool.close()
+
+    def _infer(self, request: openvino.InferRequest, inputs: Tensors) -> Answer:
+        results = request.infer(dict(inputs), share_inputs=True)
+        return {spec.name: results[spec.name] for spec in self.info.outputs}
+
+
+def open_openvino(model: ModelFile, options: EngineOptions) -> OpenVinoEngine:
+    """The model, compiled. Raises EngineError where the device is missing or OpenVINO refuses the model."""
+    import openvino
+
+    core = openvino.Core()
+    device = find_device(core, options.device)
+    threads = options.threads or usable_processors()
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision_hint(core, device, model.manifest.precision),
+        "NUM_STREAMS": options.streams,
+    }
+    if device == "CPU":
+        # Pinning asks for an affinity that containers may forbid, and fights with the decoding threads.
+        properties |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+    if options.cache_folder is not None:
+        folder = options.cache_folder / NAME / model.content_sha256[:32]
+        properties["CACHE_DIR"] = str(folder)
+    try:
+        compiled = core.compile_model(str(model.path), device, properties)
+    except RuntimeError as error:
+        raise EngineError(
+            where=f"engine {NAME!r} on {device}, model {model.path}",
+            expected="a graph that OpenVINO compiles",
+            found=str(error).strip().splitlines()[-1][:300],
+            fix="build the model again, or try another engine or device",
+        ) from error
+    return OpenVinoEngine(compiled, _info(core, compiled, model, device, threads))
+
+
+def openvino_devices() -> list[str]:
+    """OpenVINO's names of the devices that it finds on this machine."""
+    import openvino
+
+    devices: list[str] = openvino.Core().available_devices
+    return devices
+
+
+def find_device(core: openvino.Core, asked: str) -> str:
+    """OpenVINO's own name of the device asked for. Raises EngineError, with what is there, where it is missing."""
+    devices: list[str] = core.available_devices
+    if asked == "auto":
+        return "CPU"
+    for device in devices:
+        if asked.lower() in (device.lower(), device.split(".")[0].lower()):
+            return device
+    raise EngineError(
+        where=f"engine {NAME!r}, device {asked!r}",
+        expected=f"one of {', '.join(devices)}",
+        found="no such device on this machine",
+        fix="choose one that `u2forge engines` lists, or install its driver",
+    )
+
+
+def precision_hint(core: openvino.Core, device: str, precision: PrecisionMode) -> str:
+    """What to ask OpenVINO for: half precision only where the device computes in it, else f32."""
+    if precision == "force_float32":
+        return "f32"
+    capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if device != "CPU" or is_arm():
+        return "f16" if "FP16" in capabilities else "f32"
+    # OpenVINO also lists BF16 and FP16 where it emulates them, slower than f32.
+    return "bf16" if "BF16" in capabilities and has_native_bfloat16() is not False else "f32"
+
+
+def executed_precisions(compiled: openvino.CompiledModel) -> Counter[str]:
+    """How many convolutions (or, without any, nodes) run in which precision, as the compiled model reports it."""
+    convolutions: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = node.get_rt_info()
+        kind, precision = (
+            facts[key].astype(str) if key in facts else "" for key in ("layerType", "runtimePrecision")
+        )
+        name = _PRECISION_NAMES.get(precision, precision)
+        if kind in ("Convolution", "GroupConvolution", "Deconvolution"):
+            convolutions[name] += 1
+        elif kind not in ("Input", "Output", "Const", "Parameter", "Result") and name:
+            others[name] += 1
+    return convolutions or others
+
+
+def _info(
+    core: openvino.Core, compiled: openvino.CompiledModel, model: ModelFile, device: str, threads: int
+) -> EngineInfo:
+    import openvino
+
+    counts = executed_precisions(compiled)
+    return EngineInfo(
+        engine=NAME,
+        version=openvino.__version__.split("-")[0],
+        device=device,
+        device_name=str(core.get_property(device, "FULL_DEVICE_NAME")).strip(),
+        precision_asked=model.manifest.precision,
+        precision_executed=counts.most_common(1)[0][0] if counts else "unknown",
+        precision_counts=dict(counts),
+        threads=threads,
+        streams=int(compiled.get_property("NUM_STREAMS")),
+        inputs=model.manifest.inputs,
+        outputs=model.manifest.outputs,
+    )

@@ -1,0 +1,66 @@
+"""The processors that this process may use, and what half precision they have in hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+_CGROUP2_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+_CGROUP1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+_NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def usable_processors() -> int:
+    """Processors that this process may use: its affinity, cut by its container's quota; at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return affinity if quota is None else max(1, min(affinity, round(quota)))
+
+
+def _quota() -> float | None:
+    """The container's share of processor time, in processors; None where there is no limit."""
+    try:
+        words = _CGROUP2_QUOTA.read_text().split()
+        if words:
+            return None if words[0] == "max" else int(words[0]) / int(words[1])
+        return None
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        quota = int(_CGROUP1_QUOTA.read_text())
+        return quota / int(_CGROUP1_PERIOD.read_text()) if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+@cache
+def processor_name() -> str:
+    """What the processor calls itself."""
+    for line in _cpuinfo():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def has_native_bfloat16() -> bool | None:
+    """Whether an x86 processor multiplies bfloat16 in hardware; None where the system does not tell."""
+    for line in _cpuinfo():
+        if line.startswith("flags"):
+            return bool(_NATIVE_BFLOAT16_FLAGS & set(line.split()))
+    return None
+
+
+def is_arm() -> bool:
+    """Whether this is a 64-bit Arm processor."""
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,100 @@
+"""The engines by name, and the one door to open a model file on one of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from u2forge.engine.protocol import Engine, EngineOptions
+from u2forge.errors import InputError, MissingDependencyError
+from u2forge.model_file.read import ModelFile, open_model_file
+
+EngineName = Literal["openvino", "onnxruntime"]
+
+
+class EngineEntry(NamedTuple):
+    """package: what must be installed; opener and devices: "module:function"; extra: what brings it."""
+
+    package: str
+    opener: str
+    devices: str
+    extra: str
+
+
+# In the order that `auto` tries.
+ENGINES: dict[str, EngineEntry] = {
+    "openvino": EngineEntry(
+        package="openvino",
+        opener="u2forge.engine.openvino_engine:open_openvino",
+        devices="u2forge.engine.openvino_engine:openvino_devices",
+        extra="u2forge[openvino]",
+    ),
+    "onnxruntime": EngineEntry(
+        package="onnxruntime",
+        opener="u2forge.engine.onnxruntime_engine:open_onnxruntime",
+        devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
+        extra="u2forge[onnxruntime]",
+    ),
+}
+assert set(ENGINES) == set(get_args(EngineName))
+
+
+def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
+    """The model file, checked, compiled and ready. auto: the first engine that is installed.
+
+    Raises ModelError, InputError on an unknown engine, MissingDependencyError where it is not installed,
+    EngineError where it cannot do what is asked.
+    """
+    model = open_model_file(path)
+    entry = ENGINES[choose_engine(engine)]
+    return _resolve_opener(entry.opener)(model, options or EngineOptions())
+
+
+def choose_engine(name: str) -> str:
+    """The engine of that name, or for auto the first installed one. Raises as open_engine does."""
+    if name == "auto":
+        for candidate, entry in ENGINES.items():
+            if find_spec(entry.package) is not None:
+                return candidate
+        raise MissingDependencyError(
+            where="engine 'auto'",
+            expected=f"one of {', '.join(ENGINES)} installed",
+            found="none",
+            fix=f"install {' or '.join(entry.extra for entry in ENGINES.values())}",
+        )
+    if name not in ENGINES:
+        near = difflib.get_close_matches(name.lower(), ENGINES, n=1)
+        raise InputError(
+            where="engine",
+            expected=f"auto or one of {', '.join(ENGINES)}",
+            found=repr(name),
+            fix=f"did you mean {near[0]!r}?" if near else "choose one of these names",
+        )
+    if find_spec(ENGINES[name].package) is None:
+        raise MissingDependencyError(
+            where=f"engine {name!r}",
+            expected=f"the package {ENGINES[name].package}",
+            found="not installed",
+            fix=f"install {ENGINES[name].extra}, or choose another engine",
+        )
+    return name
+
+
+def engine_devices(name: str) -> list[str]:
+    """The devices that an installed engine finds on this machine, by its own names. Imports the engine."""
+    devices: list[str] = _resolve(ENGINES[name].devices)()
+    return devices
+
+
+def _resolve_opener(place: str) -> Callable[[ModelFile, EngineOptions], Engine]:
+    opener: Callable[[ModelFile, EngineOptions], Engine] = _resolve(place)
+    return opener
+
+
+def _resolve(place: str) -> Any:
+    module, function = place.split(":")
+    return getattr(importlib.import_module(module), function)

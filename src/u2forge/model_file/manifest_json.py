@@ -1,0 +1,132 @@
+"""A manifest to JSON and back, strictly: a key that is missing, unknown or of another kind is named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from u2forge.errors import ModelError
+from u2forge.model_file.manifest import SCHEMA_VERSION, Manifest, Origin
+from u2forge.precision import PRECISION_MODES
+from u2forge.profiles import POST_PROFILES, PRE_PROFILES
+from u2forge.tensor_spec import TensorSpec
+
+_MAX_TENSORS = 64
+_LAYOUTS = ("NCHW", "NHWC")
+_DTYPES = ("float32", "float16", "uint8", "int8")
+
+
+def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as plain values, in a fixed order."""
+    return dataclasses.asdict(manifest)
+
+
+def manifest_from_json(values: object, *, where: str) -> Manifest:
+    """The manifest that those values say. Raises ModelError, naming `where`, the key, and what was expected."""
+    reader = _Reader(values, where, "manifest")
+    version = reader.take("schema_version", int)
+    if version != SCHEMA_VERSION:
+        raise ModelError(
+            where=f"{where}, manifest",
+            expected=f"schema version {SCHEMA_VERSION}, the one that this u2forge reads",
+            found=f"version {version}",
+            fix="build the model again with this u2forge, or use the u2forge that built it",
+        )
+    origin = reader.inner("origin")
+    manifest = Manifest(
+        name=reader.take("name", str),
+        architecture=reader.take("architecture", str),
+        precision=reader.choice("precision", PRECISION_MODES),
+        origin=Origin(
+            file=origin.take("file", str),
+            format=origin.take("format", str),
+            sha256=origin.take("sha256", str),
+        ),
+        inputs=reader.each("inputs", _tensor_spec),
+        outputs=reader.each("outputs", _tensor_spec),
+        pre=reader.choice("pre", PRE_PROFILES),
+        post=reader.choice("post", POST_PROFILES),
+        embedded_preprocessing=reader.take("embedded_preprocessing", bool),
+        tools=reader.strings("tools"),
+        schema_version=version,
+    )
+    origin.finish()
+    reader.finish()
+    return manifest
+
+
+def _tensor_spec(reader: _Reader) -> TensorSpec:
+    spec = TensorSpec(
+        name=reader.take("name", str),
+        shape=reader.shape("shape"),
+        dtype=reader.choice("dtype", _DTYPES),
+        layout=reader.choice("layout", _LAYOUTS),
+    )
+    if len(spec.shape) != len(spec.layout):
+        raise reader.wrong("shape", f"{len(spec.layout)} sizes, as in {spec.layout}", spec.shape)
+    reader.finish()
+    return spec
+
+
+class _Reader:
+    """One JSON object, whose keys are taken one by one; `finish` refuses what is left over."""
+
+    def __init__(self, values: object, where: str, name: str) -> None:
+        if not isinstance(values, Mapping):
+            raise ModelError(where=where, expected=f"{name}: an object", found=_shown(values), fix=_FIX)
+        self._values = dict(values)
+        self._where = where
+        self._name = name
+
+    def take(self, key: str, kind: type) -> Any:
+        if key not in self._values:
+            raise self.wrong(key, f"a key of kind {kind.__name__}", "no such key")
+        value = self._values.pop(key)
+        if type(value) is not kind:
+            raise self.wrong(key, kind.__name__, value)
+        return value
+
+    def choice(self, key: str, valid: Sequence[str]) -> Any:
+        value = self.take(key, str)
+        if value not in valid:
+            raise self.wrong(key, f"one of {', '.join(valid)}", value)
+        return value
+
+    def inner(self, key: str) -> _Reader:
+        return _Reader(self.take(key, dict), self._where, f"{self._name}.{key}")
+
+    def each(self, key: str, read: Callable[[_Reader], TensorSpec]) -> tuple[TensorSpec, ...]:
+        values = self.take(key, list)
+        if not 0 < len(values) <= _MAX_TENSORS:
+            raise self.wrong(key, f"1 to {_MAX_TENSORS} entries", f"{len(values)} entries")
+        return tuple(read(_Reader(value, self._where, f"{self._name}.{key}")) for value in values)
+
+    def shape(self, key: str) -> tuple[int | None, ...]:
+        sizes = self.take(key, list)
+        for size in sizes:
+            if size is not None and (type(size) is not int or size < 1):
+                raise self.wrong(key, "sizes of at least 1, or null for any", sizes)
+        return tuple(sizes)
+
+    def strings(self, key: str) -> dict[str, str]:
+        values = self.take(key, dict)
+        if not all(isinstance(value, str) for value in values.values()):
+            raise self.wrong(key, "strings only", values)
+        return dict(values)
+
+    def finish(self) -> None:
+        if self._values:
+            raise self.wrong(", ".join(map(str, self._values)), "no further keys", "unknown ones")
+
+    def wrong(self, key: str, expected: str, found: object) -> ModelError:
+        return ModelError(
+            where=f"{self._where}, {self._name}.{key}", expected=expected, found=_shown(found), fix=_FIX
+        )
+
+
+_FIX = "build the model again with this u2forge"
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) and len(value) < 60 else repr(value)[:80]

@@ -1,0 +1,109 @@
+"""A model file on disk → its manifest, checked; the weights are hashed but never parsed here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from u2forge.errors import ModelError
+from u2forge.model_file.content_digest import digest_without, manifest_entries
+from u2forge.model_file.manifest import Manifest
+from u2forge.model_file.manifest_json import manifest_from_json
+from u2forge.model_file.protobuf_fields import Field, NotProtobuf
+
+DIGEST_KEY = "content_sha256"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file whose bytes were found to be those that were written. content_sha256: of all but the manifest."""
+
+    path: Path
+    manifest: Manifest
+    content_sha256: str
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a model file, in milliseconds: the weights are skipped, the digest is not checked.
+
+    Raises ModelError where the file is missing, is no ONNX file, has no manifest or one that cannot be read.
+    """
+    with _opened(path) as (file, size):
+        return _manifest(path, file, size)[0]
+
+
+def open_model_file(path: Path) -> ModelFile:
+    """The model file, its content checked against the digest in its manifest (hashes the whole file).
+
+    Raises ModelError as read_manifest does, and where the content is not what was written.
+    """
+    with _opened(path) as (file, size):
+        manifest, field, expected = _manifest(path, file, size)
+        found = digest_without(file, size, [field])
+    if found != expected:
+        raise ModelError(
+            where=f"model file {path}",
+            expected=f"content of sha256 {expected[:16]}…, as its manifest says",
+            found=f"sha256 {found[:16]}…: the file was damaged, or changed after it was built",
+            fix="build it again with `u2forge build`",
+        )
+    return ModelFile(path=path, manifest=manifest, content_sha256=found)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    try:
+        with path.open("rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        found = "a folder" if path.is_dir() else error.strerror or str(error)
+        raise ModelError(
+            where=f"model file {path}",
+            expected="a file that `u2forge build` wrote",
+            found=found,
+            fix="check the path and the right to read it",
+        ) from error
+    except (NotProtobuf, EOFError) as error:
+        raise ModelError(
+            where=f"model file {path}",
+            expected="an ONNX file that `u2forge build` wrote",
+            found=f"no ONNX file, or one cut short ({error})",
+            fix="copy or build it again",
+        ) from error
+
+
+def _manifest(path: Path, file: BinaryIO, size: int) -> tuple[Manifest, Field, str]:
+    where = f"model file {path}"
+    if not size:
+        raise ModelError(
+            where=where, expected="an ONNX file", found="an empty file", fix="copy or build it again"
+        )
+    entries = manifest_entries(file, size)
+    if len(entries) != 1:
+        raise ModelError(
+            where=where,
+            expected="one manifest of u2forge inside",
+            found=f"{len(entries)} of them" if entries else "none: an ONNX graph, but no offline model",
+            fix=f"build one from it with `u2forge build {path} -o model.onnx`",
+        )
+    field, value = entries[0]
+    try:
+        values = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            where=f"{where}, manifest", expected="JSON", found=str(error)[:120], fix="build the model again"
+        ) from error
+    digest = values.pop(DIGEST_KEY, None) if isinstance(values, dict) else None
+    if not isinstance(digest, str):
+        raise ModelError(
+            where=f"{where}, manifest",
+            expected=f"a {DIGEST_KEY}",
+            found="none",
+            fix="build the model again with this u2forge",
+        )
+    return manifest_from_json(values, where=where), field, digest
