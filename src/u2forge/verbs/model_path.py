@@ -1,0 +1,74 @@
+"""What the user calls a model (a file, or a card's name) → the path of an offline model that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock
+
+from u2forge import __version__
+from u2forge.cache_dir import cache_dir
+from u2forge.errors import InputError
+from u2forge.model_file.read import read_manifest
+from u2forge.precision import PrecisionMode
+from u2forge.weights.cards import CARDS
+from u2forge.weights.fetch import fetch_weights
+
+
+def model_path(
+    model: str | Path,
+    *,
+    precision: PrecisionMode | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """The model file itself, or the one built once for that card, precision and batch, in the user's cache.
+
+    Raises InputError where `model` is neither, or where a file was built for another precision or batch.
+    """
+    if str(model) in CARDS:
+        return _built_once(str(model), precision or "force_float32", batch_size or 1, progress)
+    path = Path(model).expanduser()
+    if not path.exists():
+        raise InputError(
+            where=f"model {str(model)!r}",
+            expected=f"a model file that `u2forge build` wrote, or one of the names {', '.join(CARDS)}",
+            found="no such file",
+            fix="check the path, or build the model first",
+        )
+    _check_choice(path, precision, batch_size)
+    return path
+
+
+def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: bool) -> Path:
+    path = cache_dir() / "models" / f"{name}-{precision}-b{batch_size}-{__version__}.onnx"
+    if path.exists():
+        return path
+    weights = fetch_weights(name, progress=progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            # Imported here: only the first use of a name needs the graph libraries.
+            from u2forge.verbs.build import build
+
+            build(weights, out=path, precision=precision, batch_size=batch_size, name=name)
+    return path
+
+
+def _check_choice(path: Path, precision: PrecisionMode | None, batch_size: int | None) -> None:
+    manifest = read_manifest(path)
+    if precision is not None and precision != manifest.precision:
+        raise InputError(
+            where=f"model {path}, --precision",
+            expected=f"{manifest.precision}, which the file was built for",
+            found=precision,
+            fix=f"leave --precision out, or build another model with --precision {precision}",
+        )
+    own = manifest.inputs[0].batch_size
+    if batch_size is not None and own is not None and batch_size != own:
+        raise InputError(
+            where=f"model {path}, --batch-size",
+            expected=f"{own}, which the file was built for",
+            found=str(batch_size),
+            fix=f"leave --batch-size out, or build another model with --batch-size {batch_size} (or dynamic)",
+        )

@@ -1,0 +1,42 @@
+"""open_segmenter: a model file or a card's name → a Segmenter, ready for one picture or a million."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from u2forge.cache_dir import cache_dir
+from u2forge.engine.protocol import EngineOptions
+from u2forge.engine.registry import open_engine
+from u2forge.model_file.read import read_manifest
+from u2forge.pipeline.segmenter import Segmenter
+from u2forge.precision import PrecisionMode
+from u2forge.profiles import PostProfile, PreProfile
+from u2forge.verbs.model_path import model_path
+
+
+def open_segmenter(
+    model: str | Path = "u2net",
+    *,
+    precision: PrecisionMode | None = None,
+    pre: PreProfile | None = None,
+    post: PostProfile | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    streams: int = 1,
+    progress: bool = False,
+) -> Segmenter:
+    """A Segmenter on an opened engine; keep it and use it again: opening costs a second, a picture much less.
+
+    model: a file that `build` wrote, or a card's name (fetched and built once, then cached); precision and
+    batch_size choose the model that is built for a name, and must agree with a file's own.
+    Raises InputError, ModelError, FetchError or EngineError.
+    """
+    path = model_path(model, precision=precision, batch_size=batch_size, progress=progress)
+    options = EngineOptions(
+        device=device, threads=threads, streams=streams, cache_folder=cache_dir() / "compiled"
+    )
+    return Segmenter(
+        open_engine(path, engine=engine, options=options), read_manifest(path), pre=pre, post=post
+    )
