@@ -45,7 +45,7 @@ class Background:
 
 
 def read_background(text: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Background:
-    """The background that COLOUR|IMAGE names: #rgb, #rrggbb, rgb(…), hsl(…), a CSS name, else a picture's path.
+    """The background that COLOUR|IMAGE names: #rgb, #rrggbb, rgb(…), hsl(…), a CSS name; else a path.
     Raises InputError where it is neither, ImageError where the picture is broken."""
     colour = _colour(text)
     if colour is not None:

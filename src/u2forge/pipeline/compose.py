@@ -17,8 +17,8 @@ Uint8 = NDArray[np.uint8]
 def cutout(picture: Picture, mask: Uint8) -> Uint8:
     """(H, W, 4) uint8: the picture's colours, freed of the background at soft edges, with straight alpha.
 
-    mask: (H, W) uint8; alpha = mask × the picture's own alpha. Fully transparent pixels are black: the file gets
-    smaller, and nothing of the background stays in it. Opaque pixels are the picture's, bit by bit.
+    mask: (H, W) uint8; alpha = mask × the picture's own alpha. Fully transparent pixels are black: the file
+    gets smaller, and nothing of the background stays in it. Opaque pixels are the picture's, bit by bit.
     Raises InputError where the mask is of another size.
     """
     _check(picture, mask)
@@ -34,7 +34,7 @@ def cutout(picture: Picture, mask: Uint8) -> Uint8:
 
 
 def composite(picture: Picture, mask: Uint8, background: Background) -> Uint8:
-    """(H, W, 3) uint8: the cut-out over the background. Raises InputError where the mask is of another size."""
+    """(H, W, 3) uint8: the cut-out over the background. Raises InputError on a mask of another size."""
     _check(picture, mask)
     colours = picture.rgb.copy()
     decontaminate(picture.rgb, mask, out=colours)

@@ -22,8 +22,11 @@ class DecodedPixels:
 
 
 def decoded_pixels(image: Image.Image, *, turn: Image.Transpose | None) -> DecodedPixels:
-    """The pixels as 8-bit RGB and alpha, turned. 16-bit grey is divided by 257, float grey in [0, 1] times 255,
-    both rounded; grey is repeated; CMYK and Lab become sRGB. Raises ValueError for values without a known scale."""
+    """The pixels as 8-bit RGB and alpha, turned: grey repeated, CMYK and Lab as sRGB.
+
+    16-bit grey is divided by 257, float grey in [0, 1] multiplied by 255, both rounded.
+    Raises ValueError for values without a known scale.
+    """
     image = _eight_bit(image)
     if turn is not None:
         image = image.transpose(turn)
@@ -54,13 +57,13 @@ def _grey_levels(image: Image.Image) -> NDArray[np.uint8]:
         scale = 1.0
     else:
         scale = 1 / 257
-    return np.rint(values * np.float32(scale)).astype(np.uint8)
+    return np.asarray(np.rint(values * np.float32(scale)), dtype=np.uint8)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
-        source = ImageCms.createProfile("LAB")
+        source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     elif isinstance(profile, bytes) and profile[16:20] == b"CMYK":
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -77,7 +80,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, 3): by blocks of rows, in half the time of np.asarray(image), which joins small pieces of bytes."""
+    """(H, W, 3), by blocks of rows: half the time of np.asarray(image), which joins small pieces of bytes."""
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _ROWS_PER_COPY):

@@ -50,8 +50,8 @@ def encode_picture(
 ) -> bytes:
     """The picture file's bytes.
 
-    pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 4) RGB with straight alpha; uint8, grey also uint16 (png, tiff) or
-    float32 (tiff). quality: 1 to 100 for jpeg (default 92), webp (default 90; a grey mask without loss) and avif
+    pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 4) RGB with straight alpha; uint8, grey also uint16 (png, tiff)
+    or float32 (tiff). quality: 1 to 100 for jpeg (default 92), webp (default 90; grey without loss) and avif
     (default 80); png and tiff lose nothing and take none.
     Raises InputError where the format cannot hold such pixels, such a size or such a quality.
     """

@@ -1,4 +1,4 @@
-"""HEIC and HEIF files, which Pillow reads only with the package pillow-heif: told by their first bytes, opened."""
+"""HEIC and HEIF files, which need the package pillow-heif: known by their first bytes, opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins with `head` is HEIF coded with anything but AV1. Source: ISO/IEC 23008-12, brands."""
+    """Whether a file that begins so is HEIF, but not AVIF. Source: ISO/IEC 23008-12, brands."""
     if head[4:8] != b"ftyp":
         return False
     box = head[: int.from_bytes(head[:4], "big")]
@@ -24,7 +24,7 @@ def is_heif(head: bytes) -> bool:
 def open_heif(file: IO[bytes], name: str) -> Image.Image:
     """The file as a Pillow image, its header read; already upright. Raises MissingDependencyError."""
     try:
-        from pillow_heif import HeifImagePlugin  # type: ignore[import-untyped, unused-ignore]
+        from pillow_heif.as_plugin import HeifImageFile
     except ImportError as error:
         raise MissingDependencyError(
             where=f"reading {name}",
@@ -32,5 +32,5 @@ def open_heif(file: IO[bytes], name: str) -> Image.Image:
             found="it is not installed",
             fix="pip install 'u2forge[heif]', or convert the picture to JPEG",
         ) from error
-    image: Image.Image = HeifImagePlugin.HeifImageFile(file, "")
+    image: Image.Image = HeifImageFile(file, "")  # type: ignore[no-untyped-call, unused-ignore]
     return image

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PIL import ExifTags, Image
 
 _BASE = ExifTags.Base
-# Who made the picture, with what, when, and whose it is. Not kept: GPS position (cut-outs get published), thumbnail
-# (it shows what was cut away), maker notes (offsets that no longer hold), and all that describes the old file.
+# Who made the picture, with what, when, and whose it is. Not kept: GPS position (cut-outs get published),
+# thumbnail (it shows what was cut away), maker notes (their offsets no longer hold), the old file's layout.
 _KEPT_IN_MAIN = (
     _BASE.ImageDescription,
     _BASE.Make,
@@ -37,7 +37,7 @@ def kept_icc_profile(profile: object, *, mode: str) -> bytes | None:
 
 
 def kept_exif(exif: Image.Exif) -> bytes | None:
-    """EXIF with orientation 1 and the photographer's fields: no GPS, thumbnail or maker notes; None if nothing is left."""
+    """EXIF with orientation 1 and the photographer's fields; None where none is left."""
     try:
         kept = Image.Exif()
         for tag in _KEPT_IN_MAIN:

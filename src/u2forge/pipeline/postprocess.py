@@ -21,8 +21,8 @@ def postprocess(
     """(height, width) uint8 mask of an (h, w) float32 probability map.
 
     stretch: the map's own range to 0..255, truncated, then enlarged (bilinear; Lanczos after pre `rembg`);
-    a map that spans less than FLAT_RANGE gives zeros. raw: probability × 255, rounded, then enlarged likewise.
-    threshold: 255 where the raw mask is at least 128 (probability 0.5), else 0, so "nothing salient" stays empty.
+    a map that spans less than FLAT_RANGE gives zeros. raw: probability × 255, rounded, enlarged likewise.
+    threshold: 255 where the raw mask is at least 128 (probability 0.5), else 0: nothing salient, empty mask.
     Raises EngineError on NaN or inf, InputError on another shape or profile.
     Source: upstream u2net_test.py, normPRED and save_output; rembg sessions/u2net.py, predict.
     """
@@ -55,8 +55,9 @@ def resize_probability(probability: NDArray[np.float32], *, height: int, width: 
 
 
 def quantize_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(H, W) uint16, rounded, 65535 for 1.0: what a 16-bit PNG of a probability map holds (TIFF keeps float32)."""
-    return np.rint(probability * np.float32(65535)).astype(np.uint16)
+    """(H, W) uint16, rounded, 65535 for 1.0: what a 16-bit PNG of the map holds (TIFF keeps float32)."""
+    levels: NDArray[np.uint16] = np.rint(probability * np.float32(65535)).astype(np.uint16)
+    return levels
 
 
 def _stretch(probability: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from u2forge.profiles import MEAN_RGB, PRE_PROFILES, STD_RGB, PreProfile
 def preprocess(
     rgb: NDArray[np.uint8], *, height: int, width: int, profile: PreProfile
 ) -> NDArray[np.float32]:
-    """(3, height, width) float32: an (H, W, 3) uint8 picture resized by the profile, divided by its own maximum
-    and normalised with the mean and standard deviation of ImageNet; a black picture stays at zero before that.
+    """(3, height, width) float32: an (H, W, 3) uint8 picture, resized by the profile, divided by its own
+    maximum and normalised with ImageNet's mean and standard deviation; a black picture counts as zeros.
     Raises InputError. Source: upstream data_loader.py, RescaleT and ToTensorLab (flag 0)."""
     resized = _resize(rgb, height=height, width=width, profile=profile)
     peak = float(resized.max()) or 1.0

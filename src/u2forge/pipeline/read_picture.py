@@ -1,4 +1,4 @@
-"""A picture file's path or bytes to a Picture: opened as what its first bytes say, checked, decoded, turned upright."""
+"""A picture file's path or bytes to a Picture: known by its first bytes, checked, decoded, turned upright."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from u2forge.errors import ImageError, U2ForgeError
 from u2forge.pipeline.decoded_pixels import decoded_pixels
+from u2forge.pipeline.deep_colour import is_deep_colour, rounded_colour
 from u2forge.pipeline.heif import is_heif, open_heif
 from u2forge.pipeline.kept_metadata import kept_exif, kept_icc_profile
 from u2forge.pipeline.picture import Picture
@@ -39,10 +38,10 @@ _UPRIGHT = {
 def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """The picture in a file (or in its bytes), upright, 8-bit RGB; of several frames or pages the first.
 
-    CMYK and Lab become sRGB, through the file's ICC profile where it has one; 16-bit values are divided by 257
-    and rounded; an RGB profile is kept, not applied, as the network was trained on stored values.
-    Raises ImageError: missing, not a file, unreadable, empty, not a picture, broken, or over max_pixels (known
-    from the header, before decoding); MissingDependencyError: HEIC without pillow-heif.
+    CMYK and Lab become sRGB, through the file's ICC profile where it has one; 16-bit values are divided by
+    257 and rounded; an RGB profile is kept, not applied, as the network was trained on stored values.
+    Raises ImageError: missing, not a file, unreadable, empty, not a picture, broken, or over max_pixels (by
+    its header, before decoding); MissingDependencyError: HEIC without pillow-heif.
     """
     name = "the given bytes" if isinstance(source, bytes) else str(source)
     with _opened(source, name) as file:
@@ -61,7 +60,8 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
                 )
             with image:
                 _check_size(image, max_pixels, name)
-                return _decode(image, name)
+                pixels = _decode(image, file, head)
+                return _picture(image, pixels, name)
         except U2ForgeError:
             raise
         except Exception as error:  # corrupted data makes Pillow's plugins raise nearly anything
@@ -132,35 +132,41 @@ def _check_size(image: Image.Image, max_pixels: int, name: str) -> None:
         raise _error(name, "at least one pixel", f"{width} × {height}", "export the picture again")
 
 
-def _decode(image: Image.Image, name: str) -> Picture:
-    if isinstance(image, ImageFile.ImageFile):
-        image.load()
+def _decode(image: Image.Image, file: IO[bytes], head: bytes) -> Image.Image:
+    """The image with its pixels decoded; a new one where 16-bit colours had to be rounded."""
+    deep = is_deep_colour(image)
+    image.load()
+    if not deep:
+        return image
+    again = _open(file, head)
+    assert isinstance(again, ImageFile.ImageFile)
+    with again:
+        return rounded_colour(image, again)
+
+
+def _picture(image: Image.Image, decoded: Image.Image, name: str) -> Picture:
+    """The picture of the decoded pixels and of the file's own metadata, in `image`."""
     exif = _exif(image)
     turn = _UPRIGHT.get(exif.get(_ORIENTATION, 1)) if exif is not None else None
-    mode = image.mode
-    pixels = decoded_pixels(image, turn=turn)
+    pixels = decoded_pixels(decoded, turn=turn)
     alpha = pixels.alpha
     return Picture(
         rgb=pixels.rgb,
-        alpha=None if alpha is None or _is_opaque(alpha) else alpha,
-        icc_profile=kept_icc_profile(image.info.get("icc_profile"), mode=mode),
+        alpha=None if alpha is None or alpha.min() == 255 else alpha,
+        icc_profile=kept_icc_profile(image.info.get("icc_profile"), mode=image.mode),
         exif=kept_exif(exif) if exif is not None else None,
         source=name,
     )
 
 
 def _exif(image: Image.Image) -> Image.Exif | None:
-    """What the file's EXIF says; None where it is missing or broken, which is no reason to refuse the picture."""
+    """What the file's EXIF says; None where it is damaged, which is no reason to refuse the picture."""
     try:
         exif = image.getexif()
         exif.get(_ORIENTATION)
     except Exception:  # any damage
         return None
     return exif
-
-
-def _is_opaque(alpha: NDArray[np.uint8]) -> bool:
-    return bool(alpha.min() == 255)
 
 
 def _reason(error: BaseException) -> str:

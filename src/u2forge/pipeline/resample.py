@@ -1,7 +1,7 @@
-"""(H, W, 3) 8-bit pixels to float32 pixels of another size, equal to scikit-image's resize, in a fraction of its time.
+"""8-bit pixels to float32 pixels of another size, equal to scikit-image's resize in a fraction of its time.
 
-`resize_bilinear` reads only the four pixels around each sample point, so its cost does not grow with the picture;
-`resize_antialiased` folds the Gaussian and the interpolation of each axis into one band of weights.
+`resize_bilinear` reads only the four pixels around each sample point, so its cost hardly grows with its
+size; `resize_antialiased` folds the Gaussian and the interpolation of each axis into one band of weights.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def resize_bilinear(rgb: Uint8, *, height: int, width: int) -> Float32:
 
 
 def resize_antialiased(rgb: Uint8, *, height: int, width: int) -> Float32:
-    """(height, width, 3) float32 in [0, 255]: Gaussian of sigma (scale - 1) / 2, then order 1, mirrored edges.
+    """(height, width, 3) float32 in [0, 255]: Gaussian, sigma (scale - 1) / 2, then order 1, mirrored edges.
 
     Equal to the source within 1e-3 (of 255). Memory beside the picture: height × W × 3 floats.
     Source: scikit-image 0.25 transform.resize with its defaults (anti_aliasing=True, mode="reflect").
@@ -68,7 +68,7 @@ def resize_antialiased(rgb: Uint8, *, height: int, width: int) -> Float32:
 
 
 def _sample_points(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The input line at or before each output line's centre, and how far behind it the centre lies, in [0, 1)."""
+    """The input line at or before each output line's centre, and how far behind it that lies: [0, 1)."""
     centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
     before = np.floor(centre)
     return before.astype(np.intp), centre - before
@@ -99,11 +99,11 @@ def _mirror(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
     if size == 1:
         return np.zeros_like(index)
     folded = np.abs(index) % (2 * (size - 1))
-    return np.minimum(folded, 2 * (size - 1) - folded)
+    return np.asarray(np.minimum(folded, 2 * (size - 1) - folded))
 
 
 def _weight_blocks(size_in: int, size_out: int) -> Iterator[tuple[int, int, int, int, Float32]]:
-    """For each block of output lines first:last, the input lines low:high that it needs, and their weights."""
+    """For each block of output lines first:last, the input lines low:high that it needs and their weights."""
     kernel = _gaussian((size_in / size_out - 1) / 2)
     radius = len(kernel) // 2
     before, fraction = _sample_points(size_in, size_out)
