@@ -28,7 +28,8 @@ def postprocess(
     """
     _check(probability)
     if post == "stretch":
-        levels = _stretch(probability)
+        # Pillow turns float pixels into 8-bit ones by dropping the fraction, and so does upstream.
+        levels = (stretch(probability) * np.float32(255)).astype(np.uint8)
     elif post in ("raw", "threshold"):
         levels = np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
     else:
@@ -45,6 +46,16 @@ def postprocess(
     return (mask >= 128) * np.uint8(255) if post == "threshold" else mask
 
 
+def stretch(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) float32: one map's own range stretched to [0, 1]; zeros where it spans less than FLAT_RANGE.
+    Source: upstream u2net_test.py, normPRED (there a flat map divides by zero)."""
+    low, high = probability.min(), probability.max()
+    if high - low < FLAT_RANGE:
+        return np.zeros_like(probability)
+    stretched: NDArray[np.float32] = (probability - low) / (high - low)
+    return stretched
+
+
 def resize_probability(probability: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
     """(height, width) float32 in [0, 1]: the un-stretched map, enlarged (bilinear).
     Raises EngineError on NaN or inf, InputError on another shape."""
@@ -57,15 +68,6 @@ def resize_probability(probability: NDArray[np.float32], *, height: int, width: 
 def quantize_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
     """(H, W) uint16, rounded, 65535 for 1.0: what a 16-bit PNG of the map holds (TIFF keeps float32)."""
     levels: NDArray[np.uint16] = np.rint(probability * np.float32(65535)).astype(np.uint16)
-    return levels
-
-
-def _stretch(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low, high = probability.min(), probability.max()
-    if high - low < FLAT_RANGE:
-        return np.zeros(probability.shape, np.uint8)
-    # Pillow turns float pixels into 8-bit ones by dropping the fraction, and so does upstream.
-    levels: NDArray[np.uint8] = ((probability - low) / (high - low) * np.float32(255)).astype(np.uint8)
     return levels
 
 

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Uint8 = NDArray[np.uint8]
 
-# Output lines that share one block of input lines: enough for BLAS to pay, small enough to stay in the cache.
-_LINES_PER_BLOCK = 16
+# Output lines that share one block of input lines; more of them multiply more zeros.
+_LINES_PER_BLOCK = 8
 _VALUES_PER_BLOCK = 8192
+# OpenBLAS runs a product of at most this many multiplications in the calling thread (GEMM_MULTITHREAD_THRESHOLD 4,
+# times 65,536). More threads would fight with the engine's for the same cores, at a multiple of the time.
+_MULTIPLICATIONS_PER_CALL = 4 * 65_536
 # scipy.ndimage.gaussian_filter's default: the kernel ends at four standard deviations.
 _TRUNCATE = 4.0
 
@@ -57,14 +60,21 @@ def resize_antialiased(rgb: Uint8, *, height: int, width: int) -> Float32:
     for first, last, low, high, weights in _weight_blocks(rows, height):
         for start in range(0, columns * 3, _VALUES_PER_BLOCK):
             block = lines[low:high, start : start + _VALUES_PER_BLOCK].astype(np.float32)
-            np.matmul(weights, block, out=tall[first:last, start : start + _VALUES_PER_BLOCK])
+            _multiply(weights, block, out=tall[first:last, start : start + _VALUES_PER_BLOCK])
     turned = np.ascontiguousarray(tall.reshape(height, columns, 3).transpose(1, 0, 2)).reshape(
         columns, height * 3
     )
     resized = np.empty((width, height * 3), np.float32)
     for first, last, low, high, weights in _weight_blocks(columns, width):
-        np.matmul(weights, turned[low:high], out=resized[first:last])
+        _multiply(weights, turned[low:high], out=resized[first:last])
     return np.ascontiguousarray(resized.reshape(width, height, 3).transpose(1, 0, 2))
+
+
+def _multiply(weights: Float32, block: Float32, *, out: Float32) -> None:
+    """out = weights @ block, in the calling thread alone."""
+    step = max(1, _MULTIPLICATIONS_PER_CALL // weights.size)
+    for start in range(0, block.shape[1], step):
+        np.matmul(weights, block[:, start : start + step], out=out[:, start : start + step])
 
 
 def _sample_points(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
