@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from u2forge.verbs.fetch import fetch
 from u2forge.weights.cards import CARDS
-
-SOURCE_VARIABLE = "U2FORGE_WEIGHTS"
+from u2forge.weights.configured_sources import ENVIRONMENT_VARIABLE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help=f"folder, file or address tried first (may be repeated; also ${SOURCE_VARIABLE})",
+        help=f"folder, file or address tried first (may be repeated; also ${ENVIRONMENT_VARIABLE})",
     )
 
 
 def main(options: argparse.Namespace) -> int:
     """Fetches and prints the path."""
-    configured = os.environ.get(SOURCE_VARIABLE)
-    source = [*options.source, *([configured] if configured else [])]
     path = fetch(
         options.name,
         from_file=options.from_file,
-        source=source,
+        source=options.source,
         progress=sys.stderr.isatty() or not options.json,
     )
     print(json.dumps({"name": options.name, "path": str(path)}) if options.json else path)

@@ -10,9 +10,9 @@ from pathlib import Path
 from u2forge.cli.progress import PictureProgress
 from u2forge.engine.registry import ENGINES
 from u2forge.pipeline.encode_picture import PICTURE_FORMATS
-from u2forge.pipeline.folder import OUTPUT_KINDS
 from u2forge.pipeline.job_record import EXISTING_POLICIES
 from u2forge.pipeline.read_picture import DEFAULT_MAX_PIXELS
+from u2forge.pipeline.render_options import OUTPUT_KINDS
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES
 from u2forge.verbs.infer import infer
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="threads that decode and encode (one a processor)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
-    parser.add_argument("--streams", type=int, metavar="N", help="inferences side by side")
+    parser.add_argument("--streams", type=int, default=1, metavar="N", help="inferences side by side")
     parser.add_argument(
         "--existing",
         choices=EXISTING_POLICIES,
@@ -86,6 +86,7 @@ def main(options: argparse.Namespace) -> int:
         summary = infer(
             options.inputs,
             **{name: getattr(options, name) for name in names},
+            progress=not options.json,
             on_start=progress.start,
             on_report=progress.report,
         )

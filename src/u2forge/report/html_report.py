@@ -60,7 +60,9 @@ def html_report(
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
     )
 
 
@@ -76,7 +78,7 @@ def _figure(picture: ReportPicture) -> str:
         f"<figure><figcaption><b>{name}</b> {escape(picture.note)}</figcaption>"
         f'<div class="row">{_image("jpeg", picture.photo_jpeg, f"photo {name}")}'
         f"{_image('png', picture.mask_png, f'mask of {name}')}"
-        f'{_image("webp", picture.cutout_webp, f"cut-out of {name}", css="checks")}</div></figure>'
+        f"{_image('webp', picture.cutout_webp, f'cut-out of {name}', css='checks')}</div></figure>"
     )
 
 

