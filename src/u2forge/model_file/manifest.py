@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from u2forge.origin import Origin as Origin
 from u2forge.precision import PrecisionMode
 from u2forge.profiles import PostProfile, PreProfile
 from u2forge.tensor_spec import TensorSpec
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The weights that a graph was made from. format: pth, pt, safetensors or onnx; sha256 of that file."""
-
-    file: str
-    format: str
-    sha256: str
 
 
 @dataclass(frozen=True)
