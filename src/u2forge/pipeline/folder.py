@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from u2forge.engine.processor import usable_processors
 from u2forge.errors import InputError
 from u2forge.pipeline.encode_picture import FILE_SUFFIX
 from u2forge.pipeline.folder_job import FolderJob, open_job
@@ -81,7 +81,7 @@ class FolderRun:
         self._flow = PictureFlow(
             segmenter,
             render,
-            workers=options.workers or _usable_processors(),
+            workers=options.workers or usable_processors(),
             batch_size=_batch_size(segmenter, options),
             max_pixels=options.max_pixels,
             pixels_in_flight=options.pixels_in_flight,
@@ -178,9 +178,3 @@ def _batch_size(segmenter: Segmenter, options: FolderOptions) -> int:
             fix="leave it out, or build a model of that batch size (or dynamic)",
         )
     return fixed or options.batch_size or 1
-
-
-def _usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -112,12 +112,16 @@ class PictureFlow:
                 self._start_finish(pool)
             else:
                 break
-        # Nothing is left to fill up the batch with, or only the batch's own end would make room for more.
-        last = self._exhausted and not self._over_budget
-        idle = not self._finishing and not self._in_engine
-        if self._ready and not self._loading and (last or idle):
+        if self._ready and not self._loading and self._batch_stays_partial():
             self._infer(len(self._ready))
         return self._in_flight > 0
+
+    def _batch_stays_partial(self) -> bool:
+        """Whether nothing is left to fill it up with, or only its own end would make room for more."""
+        if len(self._ready) >= self._batch_size or len(self._answers) >= self._batches_in_engine:
+            return False
+        last = self._exhausted and not self._over_budget
+        return last or not (self._finishing or self._in_engine)
 
     def _may_load(self) -> bool:
         ahead = self._loading + len(self._ready) + self._in_engine
