@@ -10,7 +10,7 @@ from typing import Literal
 from u2forge.model_file.manifest_json import manifest_to_json
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES
-from u2forge.verbs.build import build
+from u2forge.verbs.build import OUTPUT_CHOICES, build
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-width", type=int, default=320, metavar="PIXELS", help="columns that the net sees"
     )
-    parser.add_argument("--outputs", choices=("d0", "all"), default="d0", help="the fused map, or all seven")
+    parser.add_argument("--outputs", choices=OUTPUT_CHOICES, default="d0", help="the fused map, or all seven")
     parser.add_argument(
         "--embed-preprocessing", action="store_true", help="8-bit NHWC RGB in; normalisation inside the graph"
     )
     parser.add_argument("--pre", choices=PRE_PROFILES, default="official", help="preprocessing profile")
     parser.add_argument("--post", choices=POST_PROFILES, default="stretch", help="postprocessing profile")
+    parser.add_argument("--name", help="what to call the model (the card's or file's own name)")
 
 
 def batch_size(text: str) -> int | Literal["dynamic"]:
@@ -55,6 +56,8 @@ def main(options: argparse.Namespace) -> int:
         embed_preprocessing=options.embed_preprocessing,
         pre=options.pre,
         post=options.post,
+        name=options.name,
+        progress=not options.json,
     )
     if options.json:
         print(json.dumps({"path": str(options.out), "manifest": manifest_to_json(manifest)}))

@@ -20,6 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Exports and prints the path."""
-    path = export(options.checkpoint, out=options.out, to=options.to)
+    path = export(options.checkpoint, out=options.out, to=options.to, progress=not options.json)
     print(json.dumps({"path": str(path), "format": options.to}) if options.json else path)
     return 0

@@ -55,6 +55,12 @@ def open_model_file(path: Path) -> ModelFile:
     return ModelFile(path=path, manifest=manifest, content_sha256=found)
 
 
+def holds_manifest(path: Path) -> bool:
+    """Whether an ONNX file is an offline model at all, sound or not. Raises ModelError where it is no ONNX file."""
+    with _opened(path) as (file, size):
+        return bool(manifest_entries(file, size))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     try:

@@ -25,3 +25,8 @@ def checkpoint_path(name_or_path: str | Path, *, progress: bool = False) -> Path
         found="a folder" if path.is_dir() else "neither",
         fix="check the path, or fetch official weights by name",
     )
+
+
+def card_name(name_or_path: str | Path) -> str | None:
+    """What to call its network: the card's name, where it was named by that; None leaves it to the file."""
+    return str(name_or_path) if str(name_or_path) in CARDS else None

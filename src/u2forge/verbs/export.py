@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
+
+from u2forge.errors import InputError
+from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
 
 ExportFormat = Literal["onnx", "pth", "safetensors"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+
+
+def export(
+    checkpoint: str | Path, *, out: str | Path, to: ExportFormat = "onnx", progress: bool = False
+) -> Path:
+    """The path `out`, written whole: the checkpoint's network as a float ONNX graph of open batch and size with
+    outputs d0 … d6, or as a state dict under upstream's names (batch-norms that were folded become identities).
+
+    checkpoint: .pth, TorchScript .pt, .safetensors or .onnx, or a card's name. Raises ModelError where it is no U²-Net,
+    MissingDependencyError where a format needs PyTorch, InputError, FetchError, OutputError.
+    """
+    if to not in EXPORT_FORMATS:
+        raise InputError(
+            where="export, argument 'to'",
+            expected=f"one of {', '.join(EXPORT_FORMATS)}",
+            found=repr(to),
+            fix="choose one of them",
+        )
+    # Imported here, as in `build`: the graph libraries are heavy, and most verbs do without.
+    from u2forge.graph.load import export_graph, load_network
+    from u2forge.graph.state_dict import upstream_state_dict
+    from u2forge.graph.write_onnx import write_onnx
+    from u2forge.weights.checkpoint import write_safetensors, write_state_dict
+
+    target = Path(out).expanduser()
+    network = load_network(checkpoint_path(checkpoint, progress=progress), name=card_name(checkpoint))
+    if to == "onnx":
+        write_onnx(export_graph(network), target)
+    else:
+        arrays = upstream_state_dict(network.architecture, network.arrays)
+        (write_state_dict if to == "pth" else write_safetensors)(arrays, target)
+    return target

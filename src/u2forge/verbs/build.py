@@ -1,0 +1,106 @@
+"""build: a card's name, a checkpoint or a float graph → an offline model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from u2forge import __version__
+from u2forge.errors import InputError
+from u2forge.model_file.manifest import Manifest
+from u2forge.precision import PRECISION_MODES, PrecisionMode
+from u2forge.profiles import POST_PROFILES, PRE_PROFILES, PostProfile, PreProfile
+from u2forge.tensor_spec import TensorSpec
+from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+Outputs = Literal["d0", "all"]
+OUTPUT_CHOICES: tuple[Outputs, ...] = ("d0", "all")
+
+
+def build(
+    net: str | Path,
+    *,
+    out: str | Path,
+    precision: PrecisionMode = "force_float32",
+    batch_size: int | Literal["dynamic"] = 1,
+    input_height: int = 320,
+    input_width: int = 320,
+    outputs: Outputs = "d0",
+    embed_preprocessing: bool = False,
+    pre: PreProfile = "official",
+    post: PostProfile = "stretch",
+    name: str | None = None,
+    progress: bool = False,
+) -> Manifest:
+    """The manifest of the model that now lies in `out`: one ONNX file, written whole, the same bytes each time.
+
+    input_height, input_width: what the network sees, 32 to 1024 pixels; every picture is resized to it.
+    embed_preprocessing: the model takes 8-bit NHWC RGB and normalises it itself. pre, post: the profiles that `infer`
+    takes where it is not told others. name: None for the card's or file's own.
+    Raises InputError, ModelError, FetchError, MissingDependencyError, OutputError.
+    """
+    _check(precision=precision, outputs=outputs, pre=pre, post=post, batch_size=batch_size)
+    from u2forge.graph.load import export_graph, load_network
+    from u2forge.model_file.write import write_model
+    from u2forge.passes.recipes import offline_graph
+
+    network = load_network(checkpoint_path(net, progress=progress), name=name or card_name(net))
+    graph = offline_graph(
+        export_graph(network),
+        outputs=outputs,
+        batch_size=None if batch_size == "dynamic" else batch_size,
+        height=input_height,
+        width=input_width,
+        precision=precision,
+        embed_preprocessing=embed_preprocessing,
+    )
+    manifest = Manifest(
+        name=network.name,
+        architecture=network.architecture.name,
+        precision=precision,
+        origin=network.origin,
+        inputs=_tensor_specs(graph.graph.inputs),
+        outputs=_tensor_specs(graph.graph.outputs),
+        pre=pre,
+        post=post,
+        embedded_preprocessing=embed_preprocessing,
+        tools={"u2forge": __version__, "onnx": version("onnx"), "onnx-ir": version("onnx-ir")},
+    )
+    write_model(graph, manifest, Path(out).expanduser())
+    return manifest
+
+
+def _tensor_specs(values: Iterable[onnx_ir.Value]) -> tuple[TensorSpec, ...]:
+    specs = []
+    for value in values:
+        sizes = tuple(size if isinstance(size, int) else None for size in value.shape)
+        dtype = value.dtype.numpy().name
+        specs.append(TensorSpec(value.name, sizes, dtype, "NHWC" if dtype == "uint8" else "NCHW"))
+    return tuple(specs)
+
+
+def _check(
+    *, precision: str, outputs: str, pre: str, post: str, batch_size: int | Literal["dynamic"]
+) -> None:
+    choices = {
+        "precision": (precision, PRECISION_MODES),
+        "outputs": (outputs, OUTPUT_CHOICES),
+        "pre": (pre, PRE_PROFILES),
+        "post": (post, POST_PROFILES),
+    }
+    for argument, (value, valid) in choices.items():
+        if value not in valid:
+            raise _wrong(argument, f"one of {', '.join(valid)}", repr(value))
+    if batch_size != "dynamic" and (not isinstance(batch_size, int) or batch_size < 1):
+        raise _wrong("batch_size", "dynamic, or a number of at least 1", repr(batch_size))
+
+
+def _wrong(argument: str, expected: str, found: str) -> InputError:
+    return InputError(
+        where=f"build, option {argument!r}", expected=expected, found=found, fix="choose one of these"
+    )

@@ -1,0 +1,94 @@
+"""inspect: what is in a model file or a float graph."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from u2forge.model_file.manifest import Manifest
+from u2forge.model_file.manifest_json import manifest_to_json
+from u2forge.model_file.read import holds_manifest, open_model_file
+from u2forge.report.run_table import text_table
+
+if TYPE_CHECKING:
+    from u2forge.graph.summary import GraphSummary
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds. manifest: None for a graph that is no offline model; digest_checked: its content is what
+    was written."""
+
+    path: Path
+    size_bytes: int
+    manifest: Manifest | None
+    digest_checked: bool
+    summary: GraphSummary
+
+    def as_dict(self) -> dict[str, object]:
+        """The inspection as plain values, for JSON."""
+        return {
+            "path": str(self.path),
+            "size_bytes": self.size_bytes,
+            "manifest": None if self.manifest is None else manifest_to_json(self.manifest),
+            "digest_checked": self.digest_checked,
+            "summary": asdict(self.summary),
+        }
+
+    def __str__(self) -> str:
+        summary = self.summary
+        operators = ", ".join(f"{count} {operator}" for operator, count in summary.operators.items())
+        lines = [f"{self.path}: {self.size_bytes / 1e6:.1f} MB"]
+        lines += (
+            ["no manifest: a graph, not an offline model"] if self.manifest is None else _facts(self.manifest)
+        )
+        lines += [
+            f"{summary.nodes} nodes: {operators}",
+            f"{summary.parameters / 1e6:.2f} M parameters in {summary.weight_bytes / 1e6:.1f} MB; "
+            f"{summary.macs / 1e9:.2f} GMAC for one picture of {summary.height} × {summary.width}",
+            "",
+            _layer_table(summary),
+        ]
+        return "\n".join(lines)
+
+
+def inspect(file: str | Path) -> Inspection:
+    """What is in an offline model (its digest checked) or an ONNX graph. Raises ModelError on a broken file."""
+    from u2forge.graph.read_onnx import read_onnx
+    from u2forge.graph.summary import summarize
+
+    path = Path(file).expanduser()
+    manifest = open_model_file(path).manifest if holds_manifest(path) else None
+    model = read_onnx(path)
+    return Inspection(path, path.stat().st_size, manifest, manifest is not None, summarize(model))
+
+
+def _facts(manifest: Manifest) -> list[str]:
+    origin = manifest.origin
+    inside = "normalised inside the graph" if manifest.embedded_preprocessing else "normalised before it"
+    return [
+        f"{manifest.name} ({manifest.architecture}), {manifest.precision}, manifest of version "
+        f"{manifest.schema_version}",
+        f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})",
+        *(f"input  {spec.name}: {spec}, {inside}" for spec in manifest.inputs),
+        *(f"output {spec.name}: {spec}" for spec in manifest.outputs),
+        f"profiles: pre {manifest.pre}, post {manifest.post}",
+        "made by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
+    ]
+
+
+def _layer_table(summary: GraphSummary) -> str:
+    rows = [
+        [
+            layer.name,
+            layer.operator,
+            "×".join("?" if size is None else str(size) for size in layer.output_shape or ()),
+            "" if layer.kernel is None else "×".join(map(str, layer.kernel)),
+            "" if layer.dilation is None else str(layer.dilation[0]),
+            f"{layer.macs / 1e9:.3f}",
+            str(layer.weight_bytes),
+        ]
+        for layer in summary.layers
+    ]
+    return text_table(["layer", "operator", "output", "kernel", "dilation", "GMAC", "weight bytes"], rows)
