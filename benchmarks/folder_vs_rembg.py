@@ -19,11 +19,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from machine import machine_facts
-from measured_process import Measured, run_measured
 from PIL import Image
 
 import u2forge
+from machine import machine_facts
+from measured_process import Measured, run_measured
 from u2forge.verbs.demo_photos import demo_photos
 
 REMBG = "rembg[cpu,cli]==2.0.86"
@@ -41,7 +41,9 @@ def main() -> None:
         photos = gather(options.folder, scratch / "photos", options.limit)
         commands = {"rembg": rembg_command(peer, photos, scratch / "rembg", options.job)}
         for precision in PRECISIONS:
-            commands[f"u2forge {precision}"] = u2forge_command(photos, scratch / precision, precision, options.job)
+            commands[f"u2forge {precision}"] = u2forge_command(
+                photos, scratch / precision, precision, options.job
+            )
         runs = measure(commands, weights.parent, scratch, options.repeat)
         count = len(list(photos.iterdir()))
     record = {
@@ -59,7 +61,9 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
     parser.add_argument("--job", choices=("cutout", "mask"), default="cutout")
     parser.add_argument("--repeat", type=int, default=3)
@@ -150,14 +154,19 @@ def results(runs: dict[str, list[Measured]], count: int) -> list[dict[str, objec
 
 
 def medians(measured: Sequence[Measured]) -> dict[str, float]:
-    return {key: statistics.median(getattr(one, key) for one in measured) for key in ("wall_s", "cpu_s", "peak_mb")}
+    return {
+        key: statistics.median(getattr(one, key) for one in measured)
+        for key in ("wall_s", "cpu_s", "peak_mb")
+    }
 
 
 def versions_in(programs: Path, packages: Sequence[str]) -> dict[str, str]:
     """The versions installed in the peer's environment."""
     code = "import json, sys; from importlib.metadata import version; "
     code += "print(json.dumps({p: version(p) for p in sys.argv[1:]}))"
-    answer = subprocess.run([str(programs / "python"), "-c", code, *packages], capture_output=True, check=True)
+    answer = subprocess.run(
+        [str(programs / "python"), "-c", code, *packages], capture_output=True, check=True
+    )
     versions: dict[str, str] = json.loads(answer.stdout)
     return versions
 

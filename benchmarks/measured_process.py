@@ -32,4 +32,6 @@ def run_measured(command: Sequence[str], *, environment: Mapping[str, str], log:
     if process.returncode != 0:
         tail = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
-    return Measured(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=usage.ru_maxrss * 1024 / 1e6)
+    return Measured(
+        wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=usage.ru_maxrss * 1024 / 1e6
+    )

@@ -1,6 +1,6 @@
 """Peak memory of `u2forge infer` over 100, 300 and 1000 pictures: flat, or it leaks.
 
-    python benchmarks/memory_by_count.py ~/photos --json benchmarks/results/mine.json
+python benchmarks/memory_by_count.py ~/photos --json benchmarks/results/mine.json
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from measured_process import run_measured
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--precision", default="force_float16")
     parser.add_argument("--job", choices=("cutout", "mask"), default="cutout")
     parser.add_argument("--json", type=Path, help="write the record here")
     options = parser.parse_args()
-    photos = [path for path in sorted(options.folder.expanduser().rglob("*")) if path.suffix.lower() in SUFFIXES]
+    photos = [
+        path for path in sorted(options.folder.expanduser().rglob("*")) if path.suffix.lower() in SUFFIXES
+    ]
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for count in [min(options.counts), *options.counts]:  # the first turn fills the caches
@@ -34,7 +38,13 @@ def main() -> None:
             command = u2forge_command(folder, Path(name) / "out", options.precision, options.job)
             measured = run_measured(command, environment={}, log=Path(name) / "log")
             shutil.rmtree(Path(name) / "out")
-            rows.append({"pictures": count, "peak_mb": round(measured.peak_mb, 1), "wall_s": round(measured.wall_s, 2)})
+            rows.append(
+                {
+                    "pictures": count,
+                    "peak_mb": round(measured.peak_mb, 1),
+                    "wall_s": round(measured.wall_s, 2),
+                }
+            )
             print(rows[-1], file=sys.stderr)
     record = {
         "benchmark": "memory_by_count",
