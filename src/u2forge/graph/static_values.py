@@ -61,6 +61,11 @@ class StaticValues:
             return None
         return tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
 
+    def data_type(self, value: ir.Value) -> int | None:
+        """Its ONNX element type, None where it is not known."""
+        known = self._type(value)
+        return known.tensor_type.elem_type if known is not None and known.tensor_type.elem_type else None
+
     def constant(self, value: ir.Value | None) -> NDArray[Any] | None:
         """The tensor that this value always is, None where it depends on the picture."""
         if value is None or value.is_graph_input():

@@ -70,7 +70,7 @@ def _expression(
     node: ir.Node, values: StaticValues, found: dict[ir.Value, Expression], keys: Keys
 ) -> Expression:
     inputs = tuple(found[value] for value in node.inputs if value is not None and value in found)
-    if len(inputs) == 1 and _is_identity(node, values):
+    if len(inputs) == 1 and is_identity(node, values):
         return inputs[0]
     if len(inputs) == 1 and _normalizes_convolution(node, inputs[0], values):
         below = inputs[0]
@@ -79,14 +79,26 @@ def _expression(
     return Expression(keys.of(signature, inputs), signature, inputs, node)
 
 
-def _is_identity(node: ir.Node, values: StaticValues) -> bool:
+def is_identity(node: ir.Node, values: StaticValues) -> bool:
+    """Whether the node gives back its first input: Identity, Dropout in inference, Cast to the same type, or
+    Concat of one tensor. A Dropout whose mask is read is none."""
+    if node.domain != "" or not node.inputs or node.inputs[0] is None:
+        return False
     if node.op_type == "Dropout":
-        training = values.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        return training is None or not training.any()
+        mask_read = any(value.uses() or value.is_graph_output() for value in node.outputs[1:])
+        return not mask_read and not dropout_trains(node, values)
     if node.op_type == "Cast":
-        source = node.inputs[0]
-        return source is not None and source.dtype is not None and source.dtype == node.outputs[0].dtype
-    return node.op_type == "Identity"
+        return values.data_type(node.inputs[0]) == _int(node, "to", 0)
+    return node.op_type == "Identity" or (node.op_type == "Concat" and len(node.inputs) == 1)
+
+
+def dropout_trains(node: ir.Node, values: StaticValues) -> bool:
+    """Whether a Dropout drops anything: since operator set 12 its third input says so, before it never does."""
+    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    if mode is None:
+        return False
+    training = values.constant(mode)
+    return training is None or bool(training.any())
 
 
 def _normalizes_convolution(node: ir.Node, below: Expression, values: StaticValues) -> bool:

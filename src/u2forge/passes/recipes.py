@@ -1,0 +1,53 @@
+"""The passes in their order: float graph → the graph of an offline model."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import onnx_ir as ir
+
+from u2forge.graph.build import OUTPUT_NAMES
+from u2forge.passes.embed_preprocessing import EmbedPreprocessing
+from u2forge.passes.fold_batchnorm import FoldBatchNorm
+from u2forge.passes.fold_constants import FoldConstants
+from u2forge.passes.freeze_shapes import FreezeShapes
+from u2forge.passes.keep_outputs import KeepOutputs
+from u2forge.passes.remove_identities import RemoveIdentities
+from u2forge.passes.store_fp16_weights import StoreFp16Weights
+from u2forge.precision import PrecisionMode
+
+Outputs = Literal["d0", "all"]
+OUTPUT_CHOICES: tuple[Outputs, ...] = get_args(Outputs)
+
+
+def offline_graph(
+    model: ir.Model,
+    *,
+    outputs: Outputs,
+    batch_size: int | None,
+    height: int,
+    width: int,
+    precision: PrecisionMode,
+    embed_preprocessing: bool,
+) -> ir.Model:
+    """A smaller graph that computes the same as `model`, which stays as it is, at one picture size.
+
+    batch_size: None leaves it open. force_float16 stores the weights as float16; which half precision then
+    computes, the engine decides. Raises ModelError where a size is beyond the limits (32 to 1024 pixels).
+    """
+    passes: list[ir.passes.InPlacePass] = [
+        KeepOutputs(OUTPUT_NAMES[:1] if outputs == "d0" else OUTPUT_NAMES),
+        FreezeShapes(batch_size, height, width),
+        FoldBatchNorm(),
+        RemoveIdentities(),
+        FoldConstants(),
+    ]
+    if embed_preprocessing:
+        passes.append(EmbedPreprocessing())
+    if precision == "force_float16":
+        passes.append(StoreFp16Weights())
+    # One by one, not as a Sequential: that would wrap our own errors in its PassError.
+    result = model.clone()
+    for step in passes:
+        step(result)
+    return result
