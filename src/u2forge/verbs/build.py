@@ -78,6 +78,9 @@ def build(
 def _tensor_specs(values: Iterable[onnx_ir.Value]) -> tuple[TensorSpec, ...]:
     specs = []
     for value in values:
+        assert value.shape is not None
+        assert value.dtype is not None
+        assert value.name is not None
         sizes = tuple(size if isinstance(size, int) else None for size in value.shape)
         dtype = value.dtype.numpy().name
         specs.append(TensorSpec(value.name, sizes, dtype, "NHWC" if dtype == "uint8" else "NCHW"))

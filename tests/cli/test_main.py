@@ -1,0 +1,93 @@
+"""The front door: overview, help, exit codes, interruptions."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import u2forge
+from u2forge.cli import main as cli
+from u2forge.errors import FetchError, InputError, MissingDependencyError, ModelError, U2ForgeError
+
+PROGRAM = [sys.executable, "-m", "u2forge.cli.main"]
+
+
+def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f" {verb} " in text for verb in cli.VERBS)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"u2forge {u2forge.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["infre"], ["fetch"], ["build", "u2net", "-o", "x", "--precision", "no"]]
+)
+def test_a_wrong_command_line_ends_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(InputError, 2), (ModelError, 3), (FetchError, 4), (MissingDependencyError, 7)]
+)
+def test_errors_become_one_line_and_a_code(
+    kind: type[U2ForgeError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise kind(where="here", expected="this", found="that", fix="do it")
+
+    monkeypatch.setattr("u2forge.cli.engines.engines", fails)
+    assert cli.main(["engines"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "u2forge engines: here: expected this; found that. To mend: do it.\n"
+
+
+def test_an_interruption_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("u2forge.cli.engines.engines", interrupted)
+    assert cli.main(["engines"]) == 130
+    assert capsys.readouterr().err == "u2forge engines: interrupted\n"
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
+    command = " ".join([*PROGRAM, "engines", "--json"]) + " | true"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_ends_a_waiting_program() -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "infer", "-", "--out", "nowhere"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said == "u2forge infer: interrupted\n"
