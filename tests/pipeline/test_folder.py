@@ -301,6 +301,22 @@ def test_an_engine_failure_ends_the_run(tmp_path: Path, out: Path, batch_size: i
     assert len(calls) <= 4
 
 
+def test_a_picture_that_waits_for_memory_when_the_engine_fails_is_let_go(photos: Path, out: Path) -> None:
+    failing = threading.Event()
+
+    def before(batch: object) -> None:
+        # The next picture is told to wait meanwhile: one fills the whole budget.
+        failing.wait(0.1)
+        raise RuntimeError("broken")
+
+    with (
+        started(photos, out, FakeEngine(before=before), workers=3, pixels_in_flight=1200) as run,
+        pytest.raises(EngineError, match="broken"),
+    ):
+        list(run)
+    assert run.summary.total == 0
+
+
 def test_a_refused_submission_ends_the_run(photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine()
     segmenter = fake_segmenter(engine)

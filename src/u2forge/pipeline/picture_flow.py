@@ -8,7 +8,6 @@ shared.
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections import deque
@@ -20,7 +19,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from u2forge.errors import EngineError, OutputError, U2ForgeError
+from u2forge.errors import OutputError, U2ForgeError
+from u2forge.pipeline.fatal_errors import concerns_all_pictures, engine_error
 from u2forge.pipeline.picture_report import PictureReport
 from u2forge.pipeline.picture_stages import PictureInFlight, finish, load
 from u2forge.pipeline.pixel_budget import PixelBudget, pixels_of
@@ -30,19 +30,6 @@ from u2forge.pipeline.segmenter import Segmenter
 Answer = Future[dict[str, NDArray[Any]]]
 Event = Callable[[], PictureReport | None]
 
-# Errors of the output disk as a whole: every further picture would fail in the same way.
-_DISK_ERRORS = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.ENODEV,
-        errno.EMFILE,
-    }
-)
 _logger = logging.getLogger(__name__)
 
 
@@ -101,6 +88,8 @@ class PictureFlow:
 
     def _feed(self, pool: ThreadPoolExecutor, source: Iterator[PictureInFlight]) -> bool:
         """Gives the engine and the pool all that they can take; whether anything is still under way."""
+        if self._fatal is not None:
+            self._drop_waiting(self._fatal)
         self._infer_full_batches()
         while self._loading + self._finishing < self._workers:
             engine_waits = len(self._ready) + self._loading < self._batch_size
@@ -177,8 +166,6 @@ class PictureFlow:
     def _loaded(self, flight: PictureInFlight) -> None:
         self._loading -= 1
         self._ready.append(flight)
-        if self._fatal is not None:
-            self._drop(self._ready)
 
     def _load_failed(self, flight: PictureInFlight, error: BaseException) -> PictureReport | None:
         self._loading -= 1
@@ -195,7 +182,7 @@ class PictureFlow:
 
     def _failed(self, flight: PictureInFlight, error: BaseException) -> PictureReport | None:
         self._leave(flight)
-        if _concerns_all(error):
+        if concerns_all_pictures(error):
             self._stop(error)
             return None
         if isinstance(error, U2ForgeError):
@@ -252,38 +239,16 @@ class PictureFlow:
             flight.pixels = 0
         self._in_flight -= len(flights)
 
-    def _drop(self, flights: deque[PictureInFlight]) -> None:
-        self._leave(*flights)
-        flights.clear()
-
     def _stop(self, error: BaseException) -> None:
-        """Takes no more pictures; those that can still be finished are."""
+        """Takes no more pictures from now on."""
         if self._fatal is None:
-            self._fatal = _engine_error(error, self._segmenter)
+            self._fatal = engine_error(error, self._segmenter.engine.info)
+
+    def _drop_waiting(self, error: BaseException) -> None:
+        """Lets go of the pictures that can no longer become results."""
         for flight in self._over_budget:
-            flight.pixels = 0
-        self._drop(self._over_budget)
-        self._drop(self._ready)
-        if isinstance(error, OutputError):
-            self._drop(self._inferred)
-
-
-def _concerns_all(error: BaseException) -> bool:
-    """Whether every further picture would fail likewise."""
-    if isinstance(error, OutputError):
-        return isinstance(error.__cause__, OSError) and error.__cause__.errno in _DISK_ERRORS
-    return not isinstance(error, Exception)
-
-
-def _engine_error(error: BaseException, segmenter: Segmenter) -> BaseException:
-    if isinstance(error, U2ForgeError) or not isinstance(error, Exception):
-        return error
-    info = segmenter.engine.info
-    wrapped = EngineError(
-        where=f"engine {info.engine!r} on {info.device}",
-        expected="an inference that succeeds",
-        found=f"{type(error).__name__}: {error}",
-        fix="try another engine, device or batch size",
-    )
-    wrapped.__cause__ = error
-    return wrapped
+            flight.pixels = 0  # not taken yet
+        unwritable = [self._inferred] if isinstance(error, OutputError) else []
+        for flights in (self._over_budget, self._ready, *unwritable):
+            self._leave(*flights)
+            flights.clear()
