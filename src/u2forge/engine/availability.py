@@ -61,8 +61,10 @@ def _status(name: str) -> EngineStatus:
         return EngineStatus(name, None, (), f"the package {entry.package} is not installed", entry.extra)
     try:
         devices = tuple(_device_status(name, device) for device in engine_devices(name))
-    except Exception as error:  # a broken installation may raise anything when it is imported
-        return EngineStatus(name, None, (), f"it does not load ({error})", entry.extra)
+    except U2ForgeError as error:
+        return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.extra)
+    except Exception as error:  # nor may one that loads and then fails stop the list
+        return EngineStatus(name, None, (), f"it does not work ({error})", entry.extra)
     return EngineStatus(name, _version(entry.package), devices)
 
 

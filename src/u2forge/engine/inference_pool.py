@@ -24,7 +24,6 @@ class InferencePool(Generic[Request]):
     ) -> None:
         self._info = info
         self._infer = infer
-        self._closed = False
         self._idle: SimpleQueue[Request] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
@@ -33,18 +32,18 @@ class InferencePool(Generic[Request]):
     def submit(self, inputs: Tensors) -> Future[Answer]:
         """The answer to come. Raises InputError where the inputs do not fit, EngineError after close."""
         check_inputs(self._info, inputs)
-        if self._closed:
+        try:
+            return self._threads.submit(self._run, inputs)
+        except RuntimeError as error:  # after close
             raise EngineError(
                 where=f"engine {self._info.engine!r}",
                 expected="an open engine",
                 found="a closed one",
                 fix="open it again",
-            )
-        return self._threads.submit(self._run, inputs)
+            ) from error
 
     def close(self) -> None:
         """Waits for what was submitted; a second call does nothing."""
-        self._closed = True
         self._threads.shutdown(wait=True)
         while not self._idle.empty():
             self._idle.get()

@@ -60,7 +60,8 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _ERRORS_ONLY
     # Said explicitly: where it is not, ONNX Runtime pins its threads, which containers may forbid.
-    settings.intra_op_num_threads = max(1, threads // options.streams)
+    # All runs of a session share its helpers, each run brings a thread of its own: in all, `threads`.
+    settings.intra_op_num_threads = max(1, threads - options.streams + 1)
     settings.inter_op_num_threads = 1
     provider = PROVIDERS[device][0]
     chosen: list[Any] = [(provider, _provider_options(device, model))]
@@ -83,7 +84,7 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
-    return OnnxRuntimeEngine(session, _info(model, device, threads, options.streams))
+    return OnnxRuntimeEngine(session, _info(model, device, max(threads, options.streams), options.streams))
 
 
 def onnxruntime_devices() -> list[str]:

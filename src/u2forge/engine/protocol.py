@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from u2forge.errors import InputError
 from u2forge.tensor_spec import TensorSpec
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -20,13 +21,27 @@ class EngineOptions:
     """How to open an engine. device: auto, or a name that `u2forge engines` lists.
 
     threads: processor threads in all, None for as many as this process may use.
-    streams: inferences that run side by side. cache_folder: for compiled models, None to keep nothing.
+    streams: inferences that run side by side. cache_folder: for compiled models (at most 4 are kept, about
+    0.7 GB for the full network), None to keep nothing.
     """
 
     device: str = "auto"
     threads: int | None = None
     streams: int = 1
     cache_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError where threads or streams are not whole numbers of at least 1."""
+        for name, value in (("threads", self.threads), ("streams", self.streams)):
+            if value is None and name == "threads":
+                continue
+            if type(value) is not int or value < 1:
+                raise InputError(
+                    where=f"engine options, {name}",
+                    expected="a whole number of at least 1" + (", or none" if name == "threads" else ""),
+                    found=repr(value),
+                    fix=f"give --{name} 1 or more",
+                )
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,10 @@ def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | No
     Raises ModelError, InputError on an unknown engine, MissingDependencyError where it is not installed,
     EngineError where it cannot do what is asked.
     """
+    name = choose_engine(engine)
     model = open_model_file(path)
-    entry = ENGINES[choose_engine(engine)]
-    return _resolve_opener(entry.opener)(model, options or EngineOptions())
+    import_engine(name)
+    return _resolve_opener(ENGINES[name].opener)(model, options or EngineOptions())
 
 
 def choose_engine(name: str) -> str:
@@ -84,8 +85,23 @@ def choose_engine(name: str) -> str:
     return name
 
 
+def import_engine(name: str) -> None:
+    """Imports an installed engine's package. Raises MissingDependencyError where it does not load."""
+    entry = ENGINES[name]
+    try:
+        importlib.import_module(entry.package)
+    except Exception as error:  # a broken installation may raise anything
+        raise MissingDependencyError(
+            where=f"engine {name!r}",
+            expected=f"the package {entry.package} to load",
+            found=str(error).strip()[:300] or type(error).__name__,
+            fix=f"install {entry.extra} anew, or choose another engine",
+        ) from error
+
+
 def engine_devices(name: str) -> list[str]:
     """The devices that an installed engine finds on this machine, by its own names. Imports the engine."""
+    import_engine(name)
     devices: list[str] = _resolve(ENGINES[name].devices)()
     return devices
 

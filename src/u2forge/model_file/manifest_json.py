@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,16 @@ _DTYPES = ("float32", "float16", "uint8", "int8")
 def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
     """The manifest as plain values, in a fixed order."""
     return dataclasses.asdict(manifest)
+
+
+def manifest_text(values: Mapping[str, Any]) -> str:
+    """Those values as JSON, in ASCII: a name that is no UTF-8 on disk stays what it was."""
+    return json.dumps(values)
+
+
+def manifest_digest(values: Mapping[str, Any]) -> str:
+    """The SHA-256, in hex, of those values as JSON: the graph's digest does not cover the manifest itself."""
+    return hashlib.sha256(manifest_text(values).encode("ascii")).hexdigest()
 
 
 def manifest_from_json(values: object, *, where: str) -> Manifest:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 # Wire types. Source: protobuf.dev, Encoding.
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
+# A model has some dozens; a file made of tiny fields must not take minutes to walk.
+_MAX_FIELDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,14 @@ class NotProtobuf(ValueError):
 def fields(file: BinaryIO, size: int) -> Iterator[Field]:
     """Every outermost field of a message of `size` bytes, by seeking over the payloads.
 
-    Raises NotProtobuf on a truncated field, an unknown wire type or a field number of 0.
+    Raises NotProtobuf on a truncated field, an unknown wire type, a field number of 0, or too many fields.
     """
-    position = 0
+    position = count = 0
     while position < size:
         start = position
+        count += 1
+        if count > _MAX_FIELDS:
+            raise NotProtobuf(f"byte {start}: more than {_MAX_FIELDS} fields")
         file.seek(start)
         tag, position = _varint(file, position)
         number, wire = tag >> 3, tag & 7

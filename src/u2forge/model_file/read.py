@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from u2forge.errors import ModelError
 from u2forge.model_file.content_digest import digest_without, manifest_entries
 from u2forge.model_file.manifest import Manifest
-from u2forge.model_file.manifest_json import manifest_from_json
+from u2forge.model_file.manifest_json import manifest_digest, manifest_from_json
 from u2forge.model_file.protobuf_fields import Field, NotProtobuf
 
 DIGEST_KEY = "content_sha256"
+MANIFEST_DIGEST_KEY = "manifest_sha256"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ModelFile:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a model file, in milliseconds: the weights are skipped, the digest is not checked.
+    """The manifest of a model file, in milliseconds: the weights are skipped, their digest is not checked.
 
     Raises ModelError where the file is missing, is no ONNX file, has no manifest or one that cannot be read.
     """
@@ -98,18 +99,32 @@ def _manifest(path: Path, file: BinaryIO, size: int) -> tuple[Manifest, Field, s
             fix=f"build one from it with `u2forge build {path} -o model.onnx`",
         )
     field, value = entries[0]
-    try:
-        values = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            where=f"{where}, manifest", expected="JSON", found=str(error)[:120], fix="build the model again"
-        ) from error
-    digest = values.pop(DIGEST_KEY, None) if isinstance(values, dict) else None
-    if not isinstance(digest, str):
+    values, manifest_said, manifest_found = _values(value, where)
+    digest = values.pop(DIGEST_KEY, None)
+    # The manifest first: a version that this u2forge does not know may have other digests.
+    manifest = manifest_from_json(values, where=where)
+    if not isinstance(digest, str) or manifest_found != manifest_said:
         raise ModelError(
             where=f"{where}, manifest",
-            expected=f"a {DIGEST_KEY}",
-            found="none",
-            fix="build the model again with this u2forge",
+            expected=f"{DIGEST_KEY}, and {MANIFEST_DIGEST_KEY} {manifest_found[:16]}… of the rest",
+            found=f"{str(manifest_said)[:16]}…: the manifest was damaged, or changed after it was built",
+            fix="build the model again with `u2forge build`",
         )
-    return manifest_from_json(values, where=where), field, digest
+    return manifest, field, digest
+
+
+def _values(value: bytes, where: str) -> tuple[dict[str, Any], object, str]:
+    """The manifest's values, the digest that they are said to have, and the one that they have."""
+    try:
+        values = json.loads(value)
+        if not isinstance(values, dict):
+            raise ValueError("no object")
+        said = values.pop(MANIFEST_DIGEST_KEY, None)
+        return values, said, manifest_digest(values)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            where=f"{where}, manifest",
+            expected="a JSON object",
+            found=str(error)[:120],
+            fix="build the model again with `u2forge build`",
+        ) from error
