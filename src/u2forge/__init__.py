@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from u2forge.errors import U2ForgeError
     from u2forge.model_file.manifest import Manifest
     from u2forge.pipeline.compose import composite, cutout
+    from u2forge.pipeline.encode_picture import encode_picture
     from u2forge.pipeline.picture import Picture
     from u2forge.pipeline.read_picture import read_picture
     from u2forge.pipeline.segmenter import Segmentation, Segmenter
@@ -39,6 +40,7 @@ _HOME = {
     "build": "u2forge.verbs.build",
     "composite": "u2forge.pipeline.compose",
     "cutout": "u2forge.pipeline.compose",
+    "encode_picture": "u2forge.pipeline.encode_picture",
     "engines": "u2forge.verbs.engines",
     "export": "u2forge.verbs.export",
     "fetch": "u2forge.verbs.fetch",
@@ -62,6 +64,7 @@ __all__ = [
     "build",
     "composite",
     "cutout",
+    "encode_picture",
     "engines",
     "export",
     "fetch",
