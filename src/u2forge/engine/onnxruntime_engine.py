@@ -63,6 +63,9 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
     # All runs of a session share its helpers, each run brings a thread of its own: in all, `threads`.
     settings.intra_op_num_threads = max(1, threads - options.streams + 1)
     settings.inter_op_num_threads = 1
+    # One block for all that a run needs is planned beside what the arena already holds: 0.26 GB more at the
+    # peak on the full network, and no faster.
+    settings.enable_mem_pattern = False
     provider = PROVIDERS[device][0]
     chosen: list[Any] = [(provider, _provider_options(device, model))]
     if provider != CPU_PROVIDER:

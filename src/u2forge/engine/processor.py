@@ -27,7 +27,7 @@ def _quota() -> float | None:
         if words:
             return None if words[0] == "max" else int(words[0]) / int(words[1])
         return None
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, ZeroDivisionError):
         pass
     try:
         quota = int(_CGROUP1_QUOTA.read_text())

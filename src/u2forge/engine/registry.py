@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from u2forge.engine.kept_out import kept_out
 from u2forge.engine.protocol import Engine, EngineOptions
 from u2forge.errors import InputError, MissingDependencyError
 from u2forge.model_file.read import ModelFile, open_model_file
@@ -17,12 +18,16 @@ EngineName = Literal["openvino", "onnxruntime"]
 
 
 class EngineEntry(NamedTuple):
-    """package: what must be installed; opener and devices: "module:function"; extra: what brings it."""
+    """package: what must be installed; opener and devices: "module:function"; extra: what brings it.
+
+    keep_out: modules that the package imports where it can, and does without where it cannot.
+    """
 
     package: str
     opener: str
     devices: str
     extra: str
+    keep_out: tuple[str, ...] = ()
 
 
 # In the order that `auto` tries.
@@ -32,6 +37,9 @@ ENGINES: dict[str, EngineEntry] = {
         opener="u2forge.engine.openvino_engine:open_openvino",
         devices="u2forge.engine.openvino_engine:openvino_devices",
         extra="u2forge[openvino]",
+        # Where it is there, `import openvino` alone writes a client id into the user's home and reports the
+        # import to its makers, unasked.
+        keep_out=("openvino_telemetry",),
     ),
     "onnxruntime": EngineEntry(
         package="onnxruntime",
@@ -89,7 +97,8 @@ def import_engine(name: str) -> None:
     """Imports an installed engine's package. Raises MissingDependencyError where it does not load."""
     entry = ENGINES[name]
     try:
-        importlib.import_module(entry.package)
+        with kept_out(*entry.keep_out):
+            importlib.import_module(entry.package)
     except Exception as error:  # a broken installation may raise anything
         raise MissingDependencyError(
             where=f"engine {name!r}",

@@ -1,0 +1,93 @@
+"""The list of engines: what each has and runs in, or why it is not there; never an exception."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from u2forge.engine import availability, registry
+from u2forge.engine.availability import DeviceStatus, EngineStatus, available_engines
+from u2forge.engine.registry import ENGINES
+from u2forge.errors import EngineError
+from u2forge.precision import PRECISION_MODES
+
+
+def test_every_engine_is_listed_with_what_it_really_runs_in() -> None:
+    statuses = available_engines()
+    assert [status.engine for status in statuses] == list(ENGINES)
+    for status in statuses:
+        installed = importlib.util.find_spec(ENGINES[status.engine].package) is not None
+        assert status.available == installed
+        if not installed:
+            continue
+        assert status.version
+        processor = next(device for device in status.devices if device.device.lower() == "cpu")
+        assert list(processor.precisions) == list(PRECISION_MODES)
+        assert processor.precisions["force_float32"] == "float32"
+        assert processor.precisions["force_float16"] in ("float32", "bfloat16", "float16")
+        assert processor.device_name
+
+
+def test_what_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda name: None)
+    for status in available_engines():
+        assert not status.available
+        assert str(status) == (
+            f"{status.engine}: not available: the package {ENGINES[status.engine].package} is not installed. "
+            f"Install u2forge[{status.engine}]"
+        )
+
+
+def test_a_broken_installation_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = importlib.import_module
+
+    def broken(name: str) -> object:
+        if name in ("openvino", "onnxruntime"):
+            raise OSError("libtbb.so.12: cannot open shared object file")
+        return load(name)
+
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(registry.importlib, "import_module", broken)
+    for status in available_engines():
+        assert status.reason == "it does not load (libtbb.so.12: cannot open shared object file)"
+        assert status.version is None
+
+
+def test_an_engine_that_loads_and_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> list[str]:
+        raise RuntimeError("no plugins.xml")
+
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(availability, "engine_devices", fail)
+    assert {status.reason for status in available_engines()} == {"it does not work (no plugins.xml)"}
+
+
+def test_a_device_that_refuses_a_mode_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise EngineError(where="here", expected="a driver", found="none of that kind", fix="install one")
+
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(availability, "engine_devices", lambda name: ["npu"])
+    monkeypatch.setattr(availability, "_opened_info", refuse)
+    for status in available_engines():
+        assert status.available
+        assert status.devices[0].precisions == dict.fromkeys(PRECISION_MODES, "nothing: none of that kind")
+
+
+def test_a_module_under_another_distributions_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(availability, "version", none)
+    assert availability._version("onnxruntime") == "of unknown version"
+
+
+def test_the_wording_of_what_is_there() -> None:
+    device = DeviceStatus("CPU", "Abacus 9000", {"force_float32": "float32", "force_float16": "bfloat16"})
+    assert str(EngineStatus("openvino", "1.2", (device,))) == (
+        "openvino 1.2\n  CPU: Abacus 9000\n"
+        "    force_float32 runs in float32\n    force_float16 runs in bfloat16"
+    )
