@@ -40,7 +40,8 @@ def test_a_file_where_a_folder_should_be_is_an_output_error(tmp_path: Path) -> N
         write_atomic(tmp_path / "taken" / "b.txt", b"")
 
 
-def test_long_names_fit(tmp_path: Path) -> None:
-    target = tmp_path / ("x" * 250)
+@pytest.mark.parametrize("name", ["x" * 250, "雪" * 80])
+def test_long_names_fit(name: str, tmp_path: Path) -> None:
+    target = tmp_path / name
     write_atomic(target, b"1")
     assert target.read_bytes() == b"1"

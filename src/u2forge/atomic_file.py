@@ -19,7 +19,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Missing folders above it are made. Raises OutputError where the disk is full or the folder unwritable.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    # Cut in bytes, as file systems count: a name of 255 would leave no room for the rest.
+    stem = os.fsencode(path.name)[:120].decode(errors="ignore")
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

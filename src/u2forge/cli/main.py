@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 
 from u2forge import __version__
 from u2forge.errors import (
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         format="u2forge: %(levelname)s: %(message)s",
         level=logging.DEBUG if options.verbose else logging.WARNING,
     )
+    # Pillow warns of damaged metadata, without a word on which picture; what matters becomes an error of ours.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         code: int = importlib.import_module(f"u2forge.cli.{options.verb}").main(options)
         sys.stdout.flush()

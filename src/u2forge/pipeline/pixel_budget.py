@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from u2forge.errors import U2ForgeError
-from u2forge.pipeline.read_size import read_size
+from u2forge.pipeline.read_picture import read_size
 
 # What a file counts as that will not be decoded in all likelihood.
 _UNKNOWN_PIXELS = 1_000_000

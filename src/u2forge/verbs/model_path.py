@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from filelock import FileLock
 
 from u2forge import __version__
 from u2forge.cache_dir import cache_dir
-from u2forge.errors import InputError
+from u2forge.errors import InputError, ModelError
 from u2forge.model_file.read import read_manifest
 from u2forge.precision import PrecisionMode
 from u2forge.weights.cards import CARDS
 from u2forge.weights.fetch import fetch_weights
+
+_logger = logging.getLogger(__name__)
 
 
 def model_path(
@@ -42,17 +45,28 @@ def model_path(
 
 def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: bool) -> Path:
     path = cache_dir() / "models" / f"{name}-{precision}-b{batch_size}-{__version__}.onnx"
-    if path.exists():
+    if _is_readable(path):
         return path
     weights = fetch_weights(name, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
+        if not _is_readable(path):
             # Imported here: only the first use of a name needs the graph libraries.
             from u2forge.verbs.build import build
 
             build(weights, out=path, precision=precision, batch_size=batch_size, name=name)
     return path
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a cached model is there and this u2forge reads it; one that it does not read is built again."""
+    try:
+        read_manifest(path)
+    except ModelError as error:
+        if path.exists():
+            _logger.warning("building the cached model again: %s", error)
+        return False
+    return True
 
 
 def _check_choice(path: Path, precision: PrecisionMode | None, batch_size: int | None) -> None:
