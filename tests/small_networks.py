@@ -30,7 +30,7 @@ def random_arrays(architecture: Architecture, *, batch_norm: bool, seed: int = 0
         if name.endswith("running_var"):
             array = random.uniform(0.5, 2, shape)
         elif len(shape) == 4:
-            array = random.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))
+            array = random.normal(size=shape) * np.sqrt(1 / np.prod(shape[1:]))
         else:
             array = random.normal(size=shape) * 0.2 + (1 if name.endswith("bn_s1.weight") else 0)
         arrays[name] = array.astype(np.float32)

@@ -22,6 +22,8 @@ from u2forge.graph.structure import Expression, Keys, operator_counts, structure
 
 # For graphs of open size: odd, and different at every level and on both axes, so that no two sizes agree by chance.
 _HEIGHT, _WIDTH = 197, 331
+# What a U²-Net may have any number of.
+_SEEN_THROUGH = frozenset({"BatchNormalization", "Identity", "Dropout"})
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -117,7 +119,7 @@ def _difference(
 def _counted(theirs: Counter[str], ours: Counter[str]) -> str:
     different = [
         f"{theirs[name]} {name} in place of {ours[name]}"
-        for name in sorted({*theirs, *ours})
-        if theirs[name] != ours[name] and (ours[name] or theirs[name])
+        for name in sorted({*theirs, *ours} - _SEEN_THROUGH)
+        if theirs[name] != ours[name]
     ]
     return f" (in all: {', '.join(different[:8])})" if different else " (the operator counts agree)"

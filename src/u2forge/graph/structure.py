@@ -80,8 +80,8 @@ def _expression(
 
 
 def is_identity(node: ir.Node, values: StaticValues) -> bool:
-    """Whether the node gives back its first input: Identity, Dropout in inference, Cast to the same type, or
-    Concat of one tensor. A Dropout whose mask is read is none."""
+    """Whether the node gives back its first input: Identity, Dropout in inference, Cast to the same type,
+    Concat of one tensor, or Resize to the same size. A Dropout whose mask is read is none."""
     if node.domain != "" or not node.inputs or node.inputs[0] is None:
         return False
     if node.op_type == "Dropout":
@@ -89,6 +89,10 @@ def is_identity(node: ir.Node, values: StaticValues) -> bool:
         return not mask_read and not dropout_trains(node, values)
     if node.op_type == "Cast":
         return values.data_type(node.inputs[0]) == _int(node, "to", 0)
+    if node.op_type == "Resize":
+        size, source = (_spatial_size(values.shape(value)) for value in (node.outputs[0], node.inputs[0]))
+        same = size is not None and size == source and None not in size
+        return same and _coordinates(node, values, size) in ("half_pixel", "pytorch_half_pixel")
     return node.op_type == "Identity" or (node.op_type == "Concat" and len(node.inputs) == 1)
 
 

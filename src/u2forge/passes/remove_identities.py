@@ -11,7 +11,7 @@ from u2forge.passes.surgery import drop_unused, replace_value
 
 
 class RemoveIdentities(ir.passes.InPlacePass):
-    """Removes Identity, Dropout, Cast to the same type and Concat of one tensor.
+    """Removes Identity, Dropout, Cast to the same type, Concat of one tensor and Resize to the same size.
 
     Left alone where one joins a graph input, a weight or another output to an output. Refuses Dropout in training.
     """
