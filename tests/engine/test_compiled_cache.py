@@ -84,6 +84,16 @@ def test_a_new_file_replaces_the_old_one_of_the_same_key(tmp_path: Path) -> None
     assert found(tmp_path, "key") == ["2.blob"]
 
 
+def test_a_gpus_kernels_stay_beside_the_model(tmp_path: Path) -> None:
+    for name in ("1.blob", "1.cl_cache", "2.cl_cache", "2.blob"):
+        written(tmp_path, "key", name=name)
+    assert sorted(path.name for path in (tmp_path / "key").glob("*[!6]")) == [
+        "1.cl_cache",
+        "2.blob",
+        "2.cl_cache",
+    ]
+
+
 def test_only_the_models_used_last_are_kept(tmp_path: Path) -> None:
     for number in range(KEPT_MODELS):
         written(tmp_path, f"key{number}")

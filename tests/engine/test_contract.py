@@ -212,8 +212,7 @@ def test_info_says_what_was_asked_and_what_runs(opened: Open, name: str) -> None
 
 def test_more_streams_than_threads(opened: Open) -> None:
     engine = opened(two_by_two_proto(), streams=5, threads=2)
-    assert 1 <= engine.info.streams <= 5
-    assert engine.info.threads >= 2
+    assert (engine.info.streams, engine.info.threads) == (2, 2)
     ones = np.ones((1, 1, 4, 4), np.float32)
     futures = [engine.submit({"left": ones, "right": ones}) for _ in range(10)]
     assert all((future.result(timeout=60)["total"] == 2).all() for future in futures)

@@ -19,6 +19,7 @@ KEPT_MODELS = 4
 _LOCK_SECONDS = 60.0
 _BLOCK_BYTES = 1 << 20
 _DIGEST_SUFFIX = ".sha256"
+_MODEL_SUFFIX = ".blob"
 _LOCK_NAME = ".lock"
 
 
@@ -27,7 +28,7 @@ def compiled_model_folder(root: Path, key: str) -> Iterator[Path | None]:
     """Yields the folder `root`/`key` for an engine to read and write compiled models in, for one process at a time.
 
     Before: a file in it whose digest is missing or wrong is removed; engines trust what they find, and a flipped
-    bit gives wrong masks without a word. After: what was written gets its digest, older files in it go, and of
+    bit gives wrong masks without a word. After: what was written gets its digest, an older model in it goes, and of
     all keys the KEPT_MODELS used last are kept. Yields None, with a warning in the log, where the folder cannot
     be used: a cache is no reason to fail.
     """
@@ -55,7 +56,7 @@ def _checked(folder: Path) -> dict[Path, tuple[int, int]] | None:
     """The whole files and their state, the others removed; None where a bad one cannot be removed."""
     try:
         files = {}
-        for path in _models(folder):
+        for path in _files(folder):
             if _noted_digest(path) == _digest(path):
                 files[path] = _state(path)
                 continue
@@ -70,11 +71,13 @@ def _checked(folder: Path) -> dict[Path, tuple[int, int]] | None:
 def _seal(root: Path, folder: Path, before: dict[Path, tuple[int, int]]) -> None:
     """Notes the digest of what was written since, and removes what that replaces."""
     try:
-        written = [path for path in _models(folder) if before.get(path) != _state(path)]
+        written = [path for path in _files(folder) if before.get(path) != _state(path)]
         for path in written:
             write_atomic(_digest_path(path), _digest(path).encode())
-        for path in before if written else ():
-            if path not in written:
+        # Other files, such as a GPU's kernels, belong to the model and stay.
+        models = {path for path in written if path.suffix == _MODEL_SUFFIX}
+        for path in before if models else ():
+            if path.suffix == _MODEL_SUFFIX and path not in models:
                 path.unlink(missing_ok=True)
                 _digest_path(path).unlink(missing_ok=True)
         folder.touch()
@@ -88,7 +91,7 @@ def _seal(root: Path, folder: Path, before: dict[Path, tuple[int, int]]) -> None
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _models(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()

@@ -61,7 +61,8 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
     settings.log_severity_level = _ERRORS_ONLY
     # Said explicitly: where it is not, ONNX Runtime pins its threads, which containers may forbid.
     # All runs of a session share its helpers, each run brings a thread of its own: in all, `threads`.
-    settings.intra_op_num_threads = max(1, threads - options.streams + 1)
+    streams = min(options.streams, threads) if device == "cpu" else options.streams
+    settings.intra_op_num_threads = max(1, threads - streams + 1)
     settings.inter_op_num_threads = 1
     # One block for all that a run needs is planned beside what the arena already holds: 0.26 GB more at the
     # peak on the full network, and no faster.
@@ -87,7 +88,7 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
-    return OnnxRuntimeEngine(session, _info(model, device, max(threads, options.streams), options.streams))
+    return OnnxRuntimeEngine(session, _info(model, device, threads, streams))
 
 
 def onnxruntime_devices() -> list[str]:

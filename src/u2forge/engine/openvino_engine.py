@@ -60,7 +60,8 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> OpenVinoEngine:
         "NUM_STREAMS": options.streams,
     }
     if device == "CPU":
-        # Pinning asks for an affinity that containers may forbid, and fights with the decoding threads.
+        # Pinning fights with the decoding threads, and is no faster without them: 772 ms to 803 ms in float32,
+        # 156 ms both in bfloat16, medians on two processors.
         properties |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     try:
         compiled = _compiled(core, model, device, properties, options.cache_folder)

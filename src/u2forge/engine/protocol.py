@@ -21,8 +21,8 @@ class EngineOptions:
     """How to open an engine. device: auto, or a name that `u2forge engines` lists.
 
     threads: processor threads in all, None for as many as this process may use.
-    streams: inferences that run side by side. cache_folder: for compiled models (at most 4 are kept, about
-    0.7 GB for the full network), None to keep nothing.
+    streams: inferences that run side by side; on a processor no more than threads.
+    cache_folder: for compiled models (at most 4, about 0.7 GB for the full network), None to keep nothing.
     """
 
     device: str = "auto"
