@@ -134,7 +134,7 @@ def test_a_failure_comes_through_the_future(opened: Open, monkeypatch: pytest.Mo
         raise RuntimeError("the device is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._pool, "_infer", fail)  # type: ignore[attr-defined]
+        patch.setattr(engine, "_infer", fail)  # type: ignore[attr-defined]
         future = engine.submit({"left": zeros, "right": zeros})
         with pytest.raises(EngineError, match=r"inference: expected an answer; found the device is on fire"):
             future.result(timeout=60)

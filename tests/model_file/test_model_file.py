@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import subprocess
 import sys
@@ -314,3 +315,10 @@ def test_corrupted_files_are_refused_or_mean_the_same(model_path: Path, tmp_path
             continue
         assert opened.manifest == right.manifest
         np.testing.assert_array_equal(ReferenceEvaluator(onnx.load(path)).run(None, picture)[0], answer)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelError, match="no regular file"):
+        read_manifest(tmp_path / "pipe")

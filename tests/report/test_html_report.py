@@ -20,7 +20,11 @@ def page(**changes: object) -> str:
 
 def test_every_picture_is_inside_the_file() -> None:
     sources = re.findall(r'src="([^"]*)"', page())
-    assert [source.split(";")[0] for source in sources] == ["data:image/jpeg", "data:image/png", "data:image/webp"]
+    assert [source.split(";")[0] for source in sources] == [
+        "data:image/jpeg",
+        "data:image/png",
+        "data:image/webp",
+    ]
     assert "http" not in page()
     assert "<script" not in page()
 

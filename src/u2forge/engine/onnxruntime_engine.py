@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from u2forge.engine.inference_pool import Answer, InferencePool
+from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
 from u2forge.errors import EngineError, InputError
@@ -27,31 +26,7 @@ PROVIDERS = {
 _ERRORS_ONLY = 3
 
 
-class OnnxRuntimeEngine:
-    """A model in an ONNX Runtime session."""
-
-    def __init__(self, session: onnxruntime.InferenceSession, info: EngineInfo) -> None:
-        self.info = info
-        self._pool = InferencePool(info, [session] * info.streams, self._infer)
-
-    def run(self, inputs: Tensors) -> Answer:
-        """See Engine.run."""
-        return self._pool.submit(inputs).result()
-
-    def submit(self, inputs: Tensors) -> Future[Answer]:
-        """See Engine.submit."""
-        return self._pool.submit(inputs)
-
-    def close(self) -> None:
-        """See Engine.close."""
-        self._pool.close()
-
-    def _infer(self, session: onnxruntime.InferenceSession, inputs: Tensors) -> Answer:
-        names = [spec.name for spec in self.info.outputs]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-
-
-def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEngine:
+def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[onnxruntime.InferenceSession]:
     """The model, in a session on one device. Raises EngineError where the device is missing or refuses the model."""
     import onnxruntime
 
@@ -68,11 +43,13 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
     # peak on the full network, and no faster.
     settings.enable_mem_pattern = False
     provider = PROVIDERS[device][0]
-    chosen: list[Any] = [(provider, _provider_options(device, model))]
     if provider != CPU_PROVIDER:
-        chosen.append(CPU_PROVIDER)
+        # Else nodes that the accelerator cannot run would move to the processor without a word.
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = onnxruntime.InferenceSession(str(model.path), settings, providers=chosen)
+        session = onnxruntime.InferenceSession(
+            str(model.path), settings, providers=[(provider, _provider_options(device, model))]
+        )
     except Exception as error:
         raise EngineError(
             where=f"engine {NAME!r} on {device}, model {model.path}",
@@ -88,7 +65,13 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> OnnxRuntimeEng
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
-    return OnnxRuntimeEngine(session, _info(model, device, threads, streams))
+    info = _info(model, device, threads, streams)
+    names = [spec.name for spec in info.outputs]
+
+    def infer(shared: onnxruntime.InferenceSession, inputs: Tensors) -> Answer:
+        return dict(zip(names, shared.run(names, dict(inputs)), strict=True))
+
+    return PooledEngine(info, [session] * info.streams, infer)
 
 
 def onnxruntime_devices() -> list[str]:

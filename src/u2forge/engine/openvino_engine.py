@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from u2forge.engine.compiled_cache import compiled_model_folder
-from u2forge.engine.inference_pool import Answer, InferencePool
+from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import has_native_bfloat16, is_arm, usable_processors
 from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
 from u2forge.errors import EngineError
@@ -23,32 +22,7 @@ NAME = "openvino"
 _PRECISION_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 
 
-class OpenVinoEngine:
-    """A model compiled by OpenVINO."""
-
-    def __init__(self, compiled: openvino.CompiledModel, info: EngineInfo) -> None:
-        self.info = info
-        requests = [compiled.create_infer_request() for _ in range(info.streams)]
-        self._pool = InferencePool(info, requests, self._infer)
-
-    def run(self, inputs: Tensors) -> Answer:
-        """See Engine.run."""
-        return self._pool.submit(inputs).result()
-
-    def submit(self, inputs: Tensors) -> Future[Answer]:
-        """See Engine.submit."""
-        return self._pool.submit(inputs)
-
-    def close(self) -> None:
-        """See Engine.close."""
-        self._pool.close()
-
-    def _infer(self, request: openvino.InferRequest, inputs: Tensors) -> Answer:
-        results = request.infer(dict(inputs), share_inputs=True)
-        return {spec.name: results[spec.name] for spec in self.info.outputs}
-
-
-def open_openvino(model: ModelFile, options: EngineOptions) -> OpenVinoEngine:
+def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[openvino.InferRequest]:
     """The model, compiled. Raises EngineError where the device is missing or OpenVINO refuses the model."""
     import openvino
 
@@ -72,7 +46,14 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> OpenVinoEngine:
             found=_last_line(error),
             fix="build the model again, or try another engine or device",
         ) from error
-    return OpenVinoEngine(compiled, _info(core, compiled, model, device, threads))
+    info = _info(core, compiled, model, device, threads)
+    names = [spec.name for spec in info.outputs]
+
+    def infer(request: openvino.InferRequest, inputs: Tensors) -> Answer:
+        results = request.infer(dict(inputs), share_inputs=True)
+        return {name: results[name] for name in names}
+
+    return PooledEngine(info, [compiled.create_infer_request() for _ in range(info.streams)], infer)
 
 
 def _compiled(

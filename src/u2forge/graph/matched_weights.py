@@ -74,7 +74,8 @@ def _convolution_arrays(expression: Expression, module: str, values: StaticValue
         )
         if abs(epsilon - BATCH_NORM_EPSILON) > 1e-9:
             # Upstream's epsilon is not a parameter: another one goes into the variance.
-            arrays[f"{prefix}.running_var"] += np.float32(epsilon - BATCH_NORM_EPSILON)
+            shift = np.float32(epsilon - BATCH_NORM_EPSILON)
+            arrays[f"{prefix}.running_var"] = arrays[f"{prefix}.running_var"] + shift
     return arrays
 
 
@@ -104,7 +105,7 @@ def _float_array(value: ir.Value | None, values: StaticValues, where: str) -> ND
             found="NaN or infinity",
             fix="use weights from before the training diverged",
         )
-    return np.array(array, np.float32)
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _complete(arrays: Arrays) -> Arrays:

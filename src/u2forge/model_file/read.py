@@ -64,17 +64,13 @@ def holds_manifest(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        raise _not_opened(path, "a folder" if path.is_dir() else "no regular file")
     try:
         with path.open("rb") as file:
             yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
-        found = "a folder" if path.is_dir() else error.strerror or str(error)
-        raise ModelError(
-            where=f"model file {path}",
-            expected="a file that `u2forge build` wrote",
-            found=found,
-            fix="check the path and the right to read it",
-        ) from error
+        raise _not_opened(path, error.strerror or str(error)) from error
     except (NotProtobuf, EOFError) as error:
         raise ModelError(
             where=f"model file {path}",
@@ -82,6 +78,15 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
             found=f"no ONNX file, or one cut short ({error})",
             fix="copy or build it again",
         ) from error
+
+
+def _not_opened(path: Path, found: str) -> ModelError:
+    return ModelError(
+        where=f"model file {path}",
+        expected="a file that `u2forge build` wrote",
+        found=found,
+        fix="check the path and the right to read it",
+    )
 
 
 def _manifest(path: Path, file: BinaryIO, size: int) -> tuple[Manifest, Field, str]:

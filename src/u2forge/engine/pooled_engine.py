@@ -1,4 +1,4 @@
-"""Inferences side by side: one thread for each stream, futures for the results."""
+"""PooledEngine: what the engines share: one thread for each stream, futures for the results."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ Request = TypeVar("Request")
 Answer = dict[str, NDArray[Any]]
 
 
-class InferencePool(Generic[Request]):
-    """Runs `infer(request, inputs)` in as many threads as there are requests, each request in one at a time."""
+class PooledEngine(Generic[Request]):
+    """An Engine that runs `infer(request, inputs)` in as many threads as there are requests, each request in one
+    thread at a time. infer: all of info.outputs by name, in arrays that the caller may keep."""
 
     def __init__(
         self, info: EngineInfo, requests: list[Request], infer: Callable[[Request, Tensors], Answer]
     ) -> None:
-        self._info = info
+        self.info = info
         self._infer = infer
         self._idle: SimpleQueue[Request] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
         self._threads = ThreadPoolExecutor(len(requests), thread_name_prefix=f"u2forge-{info.engine}")
 
+    def run(self, inputs: Tensors) -> Answer:
+        """See Engine.run."""
+        return self.submit(inputs).result()
+
     def submit(self, inputs: Tensors) -> Future[Answer]:
-        """The answer to come. Raises InputError where the inputs do not fit, EngineError after close."""
-        check_inputs(self._info, inputs)
+        """See Engine.submit. Raises InputError where the inputs do not fit, EngineError after close."""
+        check_inputs(self.info, inputs)
         try:
             return self._threads.submit(self._run, inputs)
         except RuntimeError as error:  # after close
             raise EngineError(
-                where=f"engine {self._info.engine!r}",
+                where=f"engine {self.info.engine!r}",
                 expected="an open engine",
                 found="a closed one",
                 fix="open it again",
             ) from error
 
     def close(self) -> None:
-        """Waits for what was submitted; a second call does nothing."""
+        """See Engine.close."""
         self._threads.shutdown(wait=True)
         while not self._idle.empty():
             self._idle.get()
@@ -54,7 +59,7 @@ class InferencePool(Generic[Request]):
             return self._infer(request, inputs)
         except Exception as error:
             raise EngineError(
-                where=f"engine {self._info.engine!r} on {self._info.device}, inference",
+                where=f"engine {self.info.engine!r} on {self.info.device}, inference",
                 expected="an answer",
                 found=str(error).strip()[:500] or type(error).__name__,
                 fix="try a smaller batch or another engine",
