@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -69,3 +70,33 @@ def test_an_exported_file_gives_the_same_network(network: Network, tmp_path: Pat
     again = load_network(tmp_path / "net.onnx")
     assert (again.name, again.architecture, again.origin) == ("u2net", U2NET, network.origin)
     assert all(np.array_equal(again.arrays[name], array) for name, array in network.arrays.items())
+
+
+def test_every_format_gives_the_same_map(
+    network: Network, official_outputs: list[np.ndarray], tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    from torch_u2net import U2NET as TorchU2Net
+
+    from u2forge.graph.state_dict import upstream_state_dict
+    from u2forge.weights.checkpoint import write_safetensors, write_state_dict
+
+    arrays = upstream_state_dict(network.architecture, network.arrays)
+    write_state_dict(arrays, tmp_path / "net.pth")
+    write_safetensors(arrays, tmp_path / "net.safetensors")
+    stages = network.architecture.stages
+    upstream = TorchU2Net(
+        tuple(stage.mid_channels for stage in stages), tuple(stage.out_channels for stage in stages)
+    ).eval()
+    upstream.load_state_dict(torch.load(tmp_path / "net.pth", weights_only=True), strict=True)
+    image = torch.from_numpy(random_batch(1, 3, 320, 320))
+    with torch.no_grad(), warnings.catch_warnings():
+        # TorchScript is deprecated, and still about.
+        warnings.simplefilter("ignore")
+        torch.jit.trace(upstream, image, check_trace=False).save(tmp_path / "net.pt")
+        assert worst_difference([d.numpy() for d in upstream(image)], official_outputs) < 1e-5
+    for name in ("net.pth", "net.safetensors", "net.pt"):
+        again = load_network(tmp_path / name)
+        assert again.origin.format == name.rsplit(".", 1)[1]
+        outputs = run_onnxruntime(export_graph(again), {"image": image.numpy()})
+        assert worst_difference(outputs, official_outputs) < 1e-5, name

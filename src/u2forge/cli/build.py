@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from u2forge.model_file.manifest_json import manifest_to_json
+from u2forge.output_choice import OUTPUT_CHOICES
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES
-from u2forge.verbs.build import OUTPUT_CHOICES, build
+from u2forge.verbs.build import build
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

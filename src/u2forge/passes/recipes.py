@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import onnx_ir as ir
 
 from u2forge.graph.build import OUTPUT_NAMES
+from u2forge.output_choice import OutputChoice
 from u2forge.passes.embed_preprocessing import EmbedPreprocessing
 from u2forge.passes.fold_batchnorm import FoldBatchNorm
 from u2forge.passes.fold_constants import FoldConstants
@@ -16,14 +15,11 @@ from u2forge.passes.remove_identities import RemoveIdentities
 from u2forge.passes.store_fp16_weights import StoreFp16Weights
 from u2forge.precision import PrecisionMode
 
-Outputs = Literal["d0", "all"]
-OUTPUT_CHOICES: tuple[Outputs, ...] = get_args(Outputs)
-
 
 def offline_graph(
     model: ir.Model,
     *,
-    outputs: Outputs,
+    outputs: OutputChoice,
     batch_size: int | None,
     height: int,
     width: int,

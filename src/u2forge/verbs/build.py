@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from u2forge import __version__
 from u2forge.errors import InputError
 from u2forge.model_file.manifest import Manifest
+from u2forge.output_choice import OUTPUT_CHOICES, OutputChoice
 from u2forge.precision import PRECISION_MODES, PrecisionMode
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES, PostProfile, PreProfile
 from u2forge.tensor_spec import TensorSpec
@@ -17,9 +18,6 @@ from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
 
 if TYPE_CHECKING:
     import onnx_ir
-
-Outputs = Literal["d0", "all"]
-OUTPUT_CHOICES: tuple[Outputs, ...] = ("d0", "all")
 
 
 def build(
@@ -30,7 +28,7 @@ def build(
     batch_size: int | Literal["dynamic"] = 1,
     input_height: int = 320,
     input_width: int = 320,
-    outputs: Outputs = "d0",
+    outputs: OutputChoice = "d0",
     embed_preprocessing: bool = False,
     pre: PreProfile = "official",
     post: PostProfile = "stretch",
