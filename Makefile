@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch serves only the tests that read and write .pth and .pt files; one known version, for repeatable tests.
 TORCH ?= torch==2.13.0
-IMAGES ?=
+export IMAGES ?=
 
 .PHONY: setup run test check bench clean
 
@@ -29,7 +29,7 @@ $(VENV)/.setup-dev: $(VENV)/.setup-test pyproject.toml
 	touch $@
 
 run: $(VENV)/.setup
-	$(BIN)/u2forge run $(if $(IMAGES),'$(IMAGES)') --out out
+	$(BIN)/u2forge run $${IMAGES:+"$$IMAGES"} --out out
 
 test: $(VENV)/.setup-test
 	$(BIN)/python -m pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,17 @@ def test_commands_in_documents_parse(document: Path) -> None:
     for command in commands:
         words = command.replace("'", "").split()
         verb_parser(words[0]).parse_args(words)
+
+
+@pytest.mark.weights
+def test_the_python_of_the_readme_runs(
+    u2net_onnx: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photos, tmp_path / "photos")
+    shutil.copyfile(photos / "b.jpg", tmp_path / "cat.jpg")
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTS[0].read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["pixels"].shape == (90, 50, 4)  # type: ignore[attr-defined]
+    assert names["summary"].done == 5  # type: ignore[attr-defined]

@@ -58,5 +58,10 @@ class MissingDependencyError(U2ForgeError, ImportError):
         return U2ForgeError.__str__(self)
 
 
+def install_command(requirement: str, *, extra: str) -> str:
+    """How to get an optional package, for the `fix` of an error: by itself, or with u2forge's extra."""
+    return f"`pip install '{requirement}'` (u2forge's extra [{extra}])"
+
+
 def _rebuild(kind: type[U2ForgeError], where: str, expected: str, found: str, fix: str) -> U2ForgeError:
     return kind(where=where, expected=expected, found=found, fix=fix)

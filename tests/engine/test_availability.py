@@ -37,7 +37,7 @@ def test_what_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) 
         assert not status.available
         assert str(status) == (
             f"{status.engine}: not available: the package {ENGINES[status.engine].package} is not installed. "
-            f"Install u2forge[{status.engine}]"
+            f"To mend: `pip install '{status.engine}'` (u2forge's extra [{status.engine}])"
         )
 
 

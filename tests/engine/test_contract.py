@@ -283,7 +283,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(
 ) -> None:
     path = write_proto(network_proto(), tmp_path / "model.onnx")
     monkeypatch.setattr("u2forge.engine.registry.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"not installed. To mend: install u2forge\[openvino\]"):
+    with pytest.raises(MissingDependencyError, match=r"not installed. To mend: run `pip install 'openvino'`"):
         open_engine(path, engine="openvino")
     with pytest.raises(MissingDependencyError, match=r"engine 'auto': expected one of openvino, onnxruntime"):
         open_engine(path)

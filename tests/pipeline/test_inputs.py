@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -114,12 +114,15 @@ def test_an_empty_folder_and_a_glob_without_match_are_refused(tmp_path: Path) ->
         collect_inputs([tmp_path / "*.jpg"])
 
 
-def test_a_list_names_the_line_of_a_missing_path(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("# only this\nmissing.jpg\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"list\.txt, line 2: 'missing\.jpg'"):
-        collect_inputs([tmp_path / "list.txt"])
-    (tmp_path / "list.txt").write_text("# nothing\n", encoding="utf-8")
-    with pytest.raises(InputError, match="found no path"):
+def test_a_missing_picture_of_a_list_is_left_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# only this\nbelow/missing.jpg\n", encoding="utf-8")
+    (found,) = collect_inputs([tmp_path / "list.txt"])
+    assert (found.path, found.relative) == (tmp_path / "below" / "missing.jpg", PurePath("below/missing.jpg"))
+
+
+def test_a_list_names_the_line_of_a_pattern_without_match(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# only this\nmissing*.jpg\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"list\.txt, line 2: 'missing\*\.jpg'"):
         collect_inputs([tmp_path / "list.txt"])
 
 

@@ -220,7 +220,7 @@ def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
     head = struct.pack(">I", 24) + b"ftypheic" + b"\0\0\0\0" + b"mif1heic"
-    with pytest.raises(MissingDependencyError, match=r"pip install 'u2forge\[heif\]'"):
+    with pytest.raises(MissingDependencyError, match="pip install 'pillow-heif'"):
         read_picture(head + b"\0" * 100)
 
 

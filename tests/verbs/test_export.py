@@ -50,3 +50,9 @@ def test_a_network_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_target_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="onnx, pth, safetensors"):
         u2forge.export(tiny_checkpoint, out=tmp_path / "net.h5", to="h5")  # type: ignore[arg-type]
+
+
+def test_a_name_that_says_another_format_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="add --to pth"):
+        u2forge.export(tiny_checkpoint, out=tmp_path / "net.pth")
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from PIL import Image
 import u2forge
 from u2forge.cli.main import main
 from u2forge.errors import InputError, ModelError
+from u2forge.pipeline.folder_summary import FolderSummary
 
 NAMES = ["a.png", "b.png", "below/a.png", "c.png", "d.png"]
 
@@ -58,7 +59,7 @@ def test_one_bad_picture_is_reported_and_the_rest_is_done(
     assert main(words) == 1
     captured = capsys.readouterr()
     assert "5 done, 1 failed" in captured.out
-    assert f"failed: {tmp_path / 'bad.png'}: " in captured.err
+    assert f"failed: reading {tmp_path / 'bad.png'}: expected a whole picture" in captured.err
     assert results(tmp_path / "out") == NAMES
 
 
@@ -141,3 +142,71 @@ def test_models_that_do_not_fit(
     with pytest.raises(ModelError, match="u2forge build"):
         u2forge.infer(photos, out=tmp_path / "out", model=graph)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list_with_a_missing_picture_does_the_others(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{photos / 'a.png'}\nmissing.png\n", encoding="utf-8")
+    words = ["infer", str(tmp_path / "list.txt"), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
+    assert main(words) == 1
+    assert "missing.png: expected a picture file; found no such file" in capsys.readouterr().err
+    assert results(tmp_path / "out") == ["a.png"]
+
+
+def test_resume_of_a_single_file_never_keeps_another_kind(
+    tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    words = ["infer", str(photos / "b.jpg"), "-o", str(tmp_path / "b.png"), "--model", str(tiny_model)]
+    assert main(words) == 0
+    assert main([*words, "--resume", "--output", "cutout"]) == 0
+    with Image.open(tmp_path / "b.png") as result:
+        assert result.mode == "RGBA"
+
+
+def test_more_pictures_of_the_same_job_keep_its_results_finished(
+    tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    def run(name: str, existing: str) -> FolderSummary:
+        return u2forge.infer(photos / name, out=tmp_path / "out", model=tiny_model, existing=existing)  # type: ignore[arg-type]
+
+    assert run("b.jpg", "refuse").done == 1
+    assert run("c.webp", "refuse").done == 1
+    assert run("b.jpg", "resume").skipped == 1
+
+
+@pytest.mark.parametrize("words", [["--engine", "onnxruntime", "--device", "tpu"], ["--device", "tpu"]])
+def test_a_missing_device_is_said_before_anything_is_fetched(
+    words: list[str], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("U2FORGE_CACHE", str(tmp_path / "cache"))
+    assert main(["infer", str(photos), "-o", str(tmp_path / "out"), *words]) in (2, 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--output", "probability", "--post", "raw"],
+        ["--quality", "50"],
+        ["--background", "red"],
+        ["--threads", "0"],
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: list[str], tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    assert main(["infer", str(photos), "-o", str(tmp_path / "out"), "--model", str(tiny_model), *words]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_camera_metadata_goes_into_every_format(tiny_model: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271] = "a camera maker"
+    exif.get_ifd(0x8769)[36867] = "2024:01:01 00:00:00"
+    Image.new("RGB", (40, 30), "orange").save(tmp_path / "photo.jpg", exif=exif)
+    for format, suffix in (("png", "png"), ("webp", "webp"), ("avif", "avif"), ("tiff", "tiff")):
+        target = tmp_path / f"cut.{suffix}"
+        u2forge.infer(tmp_path / "photo.jpg", out=target, model=tiny_model, output="cutout", format=format)  # type: ignore[arg-type]
+        with Image.open(target) as result:
+            assert result.getexif()[271] == "a camera maker", format

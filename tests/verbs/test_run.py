@@ -71,5 +71,18 @@ def test_nothing_but_broken_photos_is_an_error(tmp_path: Path) -> None:
 
 def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("u2forge.verbs.demo_photos.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"u2forge\[demo\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .scikit-image"):
         demo_photos()
+
+
+def test_the_results_are_never_taken_for_photos(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.png").write_bytes((photos / "a.png").read_bytes())
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        assert u2forge.run(".").pictures == 1
+    with pytest.raises(InputError, match="the folder of the pictures"):
+        u2forge.run(".", out=".")

@@ -354,7 +354,7 @@ def test_without_a_safe_pytorch_the_extra_is_named(
     path = tmp_path / "net.pth"
     path.write_bytes(pickle.dumps({"a": 1}, protocol=2))
     for call in (lambda: read_checkpoint(path), lambda: write_state_dict(arrays, path)):
-        with pytest.raises(MissingDependencyError, match=r"pip install 'u2forge\[torch\]'"):
+        with pytest.raises(MissingDependencyError, match=r"pip install 'torch>=2\.10'"):
             call()
 
 

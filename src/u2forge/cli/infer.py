@@ -57,13 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
     parser.add_argument("--streams", type=int, default=1, metavar="N", help="inferences side by side")
-    parser.add_argument(
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
         "--existing",
         choices=EXISTING_POLICIES,
         default="refuse",
         help="what to do about results that are there already",
     )
-    parser.add_argument(
+    existing.add_argument(
         "--resume", dest="existing", action="store_const", const="resume", help="same as --existing resume"
     )
     parser.add_argument(

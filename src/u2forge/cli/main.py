@@ -50,10 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = verb_parser(words[0]) if words and words[0] in VERBS else _overview()
     options = parser.parse_args(words)
     logging.basicConfig(
-        stream=sys.stderr,
-        format="u2forge: %(levelname)s: %(message)s",
-        level=logging.DEBUG if options.verbose else logging.WARNING,
+        stream=sys.stderr, format="%(name)s: %(levelname)s: %(message)s", level=logging.WARNING
     )
+    logging.getLogger("u2forge").setLevel(logging.DEBUG if options.verbose else logging.WARNING)
     # Pillow warns of damaged metadata, without a word on which picture; what matters becomes an error of ours.
     warnings.filterwarnings("ignore", module="PIL")
     try:
@@ -78,13 +77,20 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
     """The parser of `u2forge VERB …`, with the options that the verb's own file adds."""
     parser = argparse.ArgumentParser(prog="u2forge", description=VERBS[verb])
     subparsers = parser.add_subparsers(dest="verb", required=True)
-    subparser = subparsers.add_parser(
-        verb, description=VERBS[verb], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    subparser = subparsers.add_parser(verb, description=VERBS[verb], formatter_class=_HelpWithDefaults)
     importlib.import_module(f"u2forge.cli.{verb}").add_arguments(subparser)
     subparser.add_argument("--json", action="store_true", help="print results as JSON")
     subparser.add_argument("-v", "--verbose", action="store_true", help="log what happens, to stderr")
     return parser
+
+
+class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, [], False):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -21,14 +21,15 @@ class PictureProgress:
     def start(self, total: int) -> None:
         """Opens the bar for `total` pictures."""
         if not self._as_json:
-            self._bar = tqdm(total=total, unit="picture", file=sys.stderr, dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit="picture", file=sys.stderr, dynamic_ncols=True, disable=None)
 
     def report(self, report: PictureReport) -> None:
         """Shows one picture as done, failed or skipped."""
         if self._as_json:
             print(json.dumps(report.as_dict()), flush=True)
         if report.status == "failed":
-            tqdm.write(f"failed: {report.input}: {report.reason}", file=sys.stderr)
+            path, reason = str(report.input), str(report.reason)
+            tqdm.write(f"failed: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
         if self._bar is not None:
             self._bar.update()
 

@@ -27,13 +27,13 @@ class DeviceStatus:
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """One engine. version and devices where it is available, else the reason and the extra to install."""
+    """One engine. version and devices where it is available, else the reason and the command that brings it."""
 
     engine: str
     version: str | None
     devices: tuple[DeviceStatus, ...]
     reason: str | None = None
-    extra: str | None = None
+    install: str | None = None
 
     @property
     def available(self) -> bool:
@@ -42,7 +42,7 @@ class EngineStatus:
 
     def __str__(self) -> str:
         if not self.available:
-            return f"{self.engine}: not available: {self.reason}. Install {self.extra}"
+            return f"{self.engine}: not available: {self.reason}. To mend: {self.install}"
         lines = [f"{self.engine} {self.version}"]
         for device in self.devices:
             lines.append(f"  {device.device}: {device.device_name}")
@@ -58,13 +58,13 @@ def available_engines() -> list[EngineStatus]:
 def _status(name: str) -> EngineStatus:
     entry = ENGINES[name]
     if find_spec(entry.package) is None:
-        return EngineStatus(name, None, (), f"the package {entry.package} is not installed", entry.extra)
+        return EngineStatus(name, None, (), f"the package {entry.package} is not installed", entry.install)
     try:
         devices = tuple(_device_status(name, device) for device in engine_devices(name))
     except U2ForgeError as error:
-        return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.extra)
+        return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.install)
     except Exception as error:  # nor may one that loads and then fails stop the list
-        return EngineStatus(name, None, (), f"it does not work ({error})", entry.extra)
+        return EngineStatus(name, None, (), f"it does not work ({error})", entry.install)
     return EngineStatus(name, _version(entry.package), devices)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from u2forge.engine.pooled_engine import Answer, PooledEngine
@@ -30,7 +31,7 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[o
     """The model, in a session on one device. Raises EngineError where the device is missing or refuses the model."""
     import onnxruntime
 
-    device = find_device(onnxruntime.get_available_providers(), options.device)
+    device = find_device(onnxruntime_devices(), options.device)
     threads = options.threads or usable_processors()
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _ERRORS_ONLY
@@ -78,13 +79,13 @@ def onnxruntime_devices() -> list[str]:
     """The devices that the installed ONNX Runtime has a provider for."""
     import onnxruntime
 
-    return _present(onnxruntime.get_available_providers())
+    available = onnxruntime.get_available_providers()
+    return [device for device, (provider, _) in PROVIDERS.items() if provider in available]
 
 
-def find_device(available: list[str], asked: str) -> str:
+def find_device(present: Sequence[str], asked: str) -> str:
     """The device asked for, cpu for auto. Raises InputError on an unknown name, EngineError on a missing device."""
     name = "cpu" if asked == "auto" else asked.lower()
-    present = _present(available)
     if name not in PROVIDERS:
         raise InputError(
             where=f"engine {NAME!r}, device {asked!r}",
@@ -100,10 +101,6 @@ def find_device(available: list[str], asked: str) -> str:
             fix=f"install the package {PROVIDERS[name][1]}, or choose another device",
         )
     return name
-
-
-def _present(available: list[str]) -> list[str]:
-    return [device for device, (provider, _) in PROVIDERS.items() if provider in available]
 
 
 def _provider_options(device: str, model: ModelFile) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
     import openvino
 
     core = openvino.Core()
-    device = find_device(core, options.device)
+    device = find_device(core.available_devices, options.device)
     threads = options.threads or usable_processors()
     properties: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision_hint(core, device, model.manifest.precision),
@@ -39,7 +40,14 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
         properties |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     try:
         compiled = _compiled(core, model, device, properties, options.cache_folder)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if "bad_alloc" in str(error) or isinstance(error, MemoryError):
+            raise EngineError(
+                where=f"engine {NAME!r} on {device}, model {model.path}",
+                expected=f"memory for {model.manifest.inputs[0]}",
+                found="not enough of it",
+                fix="choose a smaller batch or input size, or fewer streams",
+            ) from error
         raise EngineError(
             where=f"engine {NAME!r} on {device}, model {model.path}",
             expected="a graph that OpenVINO compiles",
@@ -89,9 +97,8 @@ def openvino_devices() -> list[str]:
     return devices
 
 
-def find_device(core: openvino.Core, asked: str) -> str:
-    """OpenVINO's own name of the device asked for. Raises EngineError, with what is there, where it is missing."""
-    devices: list[str] = core.available_devices
+def find_device(devices: Sequence[str], asked: str) -> str:
+    """OpenVINO's own name of the device asked for. Raises EngineError, with `devices`, where it is not among them."""
     if asked == "auto":
         return "CPU"
     for device in devices:

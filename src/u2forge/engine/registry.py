@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from u2forge.engine.kept_out import kept_out
 from u2forge.engine.protocol import Engine, EngineOptions
-from u2forge.errors import InputError, MissingDependencyError
+from u2forge.errors import InputError, MissingDependencyError, install_command
 from u2forge.model_file.read import ModelFile, open_model_file
 
 EngineName = Literal["openvino", "onnxruntime"]
@@ -26,8 +26,14 @@ class EngineEntry(NamedTuple):
     package: str
     opener: str
     devices: str
+    find_device: str
     extra: str
     keep_out: tuple[str, ...] = ()
+
+    @property
+    def install(self) -> str:
+        """The command that brings it."""
+        return install_command(self.package, extra=self.extra)
 
 
 # In the order that `auto` tries.
@@ -36,7 +42,8 @@ ENGINES: dict[str, EngineEntry] = {
         package="openvino",
         opener="u2forge.engine.openvino_engine:open_openvino",
         devices="u2forge.engine.openvino_engine:openvino_devices",
-        extra="u2forge[openvino]",
+        find_device="u2forge.engine.openvino_engine:find_device",
+        extra="openvino",
         # Where it is there, `import openvino` alone writes a client id into the user's home and reports the
         # import to its makers, unasked.
         keep_out=("openvino_telemetry",),
@@ -45,7 +52,8 @@ ENGINES: dict[str, EngineEntry] = {
         package="onnxruntime",
         opener="u2forge.engine.onnxruntime_engine:open_onnxruntime",
         devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
-        extra="u2forge[onnxruntime]",
+        find_device="u2forge.engine.onnxruntime_engine:find_device",
+        extra="onnxruntime",
     ),
 }
 assert set(ENGINES) == set(get_args(EngineName))
@@ -73,7 +81,7 @@ def choose_engine(name: str) -> str:
             where="engine 'auto'",
             expected=f"one of {', '.join(ENGINES)} installed",
             found="none",
-            fix=f"install {' or '.join(entry.extra for entry in ENGINES.values())}",
+            fix=f"run {' or '.join(entry.install for entry in ENGINES.values())}",
         )
     if name not in ENGINES:
         near = difflib.get_close_matches(name.lower(), ENGINES, n=1)
@@ -88,9 +96,16 @@ def choose_engine(name: str) -> str:
             where=f"engine {name!r}",
             expected=f"the package {ENGINES[name].package}",
             found="not installed",
-            fix=f"install {ENGINES[name].extra}, or choose another engine",
+            fix=f"run {ENGINES[name].install}, or choose another engine",
         )
     return name
+
+
+def check_engine(engine: str, *, device: str) -> None:
+    """Raises what open_engine would raise of that engine and device, without a model."""
+    name = choose_engine(engine)
+    if device != "auto":
+        _resolve(ENGINES[name].find_device)(engine_devices(name), device)
 
 
 def import_engine(name: str) -> None:
@@ -104,7 +119,7 @@ def import_engine(name: str) -> None:
             where=f"engine {name!r}",
             expected=f"the package {entry.package} to load",
             found=str(error).strip()[:300] or type(error).__name__,
-            fix=f"install {entry.extra} anew, or choose another engine",
+            fix=f"run {entry.install} again, or choose another engine",
         ) from error
 
 

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from u2forge.graph.static_values import StaticValues
+from u2forge.input_limits import LARGEST_BATCH, LARGEST_SIDE, SMALLEST_SIDE
 from u2forge.passes.refusal import RefusedGraphError
-
-# Below, the deepest stage has no pixels left to pool (five halvings); above, the maps of one picture take
-# gigabytes.
-SMALLEST_SIDE, LARGEST_SIDE = 32, 1024
-LARGEST_BATCH = 1024
 
 
 @dataclass(frozen=True)

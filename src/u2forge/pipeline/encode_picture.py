@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from u2forge.errors import InputError
 from u2forge.pipeline.png_bytes import png_bytes
@@ -62,7 +62,7 @@ def encode_picture(
     if icc_profile:
         options["icc_profile"] = icc_profile
     if exif:
-        options["exif"] = exif
+        options["exif"] = _main_fields(exif) if format == "tiff" else exif
     if format == "tiff":
         options["compression"] = "tiff_adobe_deflate"
     elif format == "webp" and pixels.ndim == 2 and quality is None:
@@ -76,6 +76,15 @@ def encode_picture(
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format.upper(), **options)
     return buffer.getvalue()
+
+
+def _main_fields(exif: bytes) -> Image.Exif:
+    """The fields outside the EXIF directory: libtiff cannot write the pointer to that one."""
+    fields = Image.Exif()
+    fields.load(exif)
+    if ExifTags.IFD.Exif in fields:
+        del fields[ExifTags.IFD.Exif]
+    return fields
 
 
 def _check(pixels: NDArray[Any], format: PictureFormat, quality: int | None) -> None:

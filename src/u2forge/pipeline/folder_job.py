@@ -54,7 +54,8 @@ def open_job(
     if is_single_file(inputs, output):
         if existing == "refuse":
             refuse_existing(outputs)
-        return _split(planned, job_started_ns=0 if existing == "resume" else None, lock=None)
+        # No record says with which options a single file was made, so --resume makes it again.
+        return _split(planned, job_started_ns=None, lock=None)
     lock = JobLock(output)
     try:
         started_ns = _start(output, outputs, existing, options)
@@ -66,18 +67,27 @@ def open_job(
 
 def _start(folder: Path, outputs: Sequence[Path], existing: ExistingPolicy, options: Options) -> int | None:
     """The start of the job that is continued, None where a new one begins."""
+    started_ns = None
+    is_same_job = False
     if existing == "resume":
         started_ns = check_record(folder, options)
         if started_ns is None:
             _refuse_unknown(folder, outputs)
-    else:
-        started_ns = None
-        if existing == "refuse":
-            refuse_existing(outputs)
+    elif existing == "refuse":
+        refuse_existing(outputs)
+        is_same_job = _holds_same_job(folder, options)
     remove_leftovers({folder, *(path.parent for path in outputs)})
-    if started_ns is None:
+    if started_ns is None and not is_same_job:
         write_record(folder, options)
     return started_ns
+
+
+def _holds_same_job(folder: Path, options: Options) -> bool:
+    """Whether more pictures come to a job of these options, whose results then stay finished for --resume."""
+    try:
+        return check_record(folder, options) is not None
+    except InputError:
+        return False
 
 
 def _refuse_unknown(folder: Path, outputs: Sequence[Path]) -> None:

@@ -65,6 +65,6 @@ class FolderSummary:
         ran = self.engine
         lines.append(
             f"{ran.engine} {ran.version} on {ran.device} ({ran.device_name}), {ran.precision_executed}, "
-            f"{ran.threads} threads, {ran.streams} streams"
+            f"threads {ran.threads}, streams {ran.streams}"
         )
         return "\n".join(lines)

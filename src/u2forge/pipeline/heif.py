@@ -6,7 +6,7 @@ from typing import IO
 
 from PIL import Image
 
-from u2forge.errors import MissingDependencyError
+from u2forge.errors import MissingDependencyError, install_command
 
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -30,7 +30,7 @@ def open_heif(file: IO[bytes], name: str) -> Image.Image:
             where=f"reading {name}",
             expected="the package pillow-heif, as this is a HEIC picture",
             found="it is not installed",
-            fix="pip install 'u2forge[heif]', or convert the picture to JPEG",
+            fix=f"run {install_command('pillow-heif', extra='heif')}, or convert the picture to JPEG",
         ) from error
     image: Image.Image = HeifImageFile(file, "")  # type: ignore[no-untyped-call, unused-ignore]
     return image

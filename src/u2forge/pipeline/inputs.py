@@ -109,6 +109,10 @@ def _read_list(lines: Iterable[str], folder: Path, name: str) -> Iterator[InputP
             continue
         count += 1
         path = folder / Path(entry).expanduser()
+        if not glob.has_magic(entry) and not path.exists():
+            # One that is gone is no reason to do none of the others: it is reported as failed when it is read.
+            yield InputPicture(path, _below(InputPicture(path, PurePath(path.name)), path, folder))
+            continue
         for picture in _expand_path(path, f"{name}, line {number}: {entry!r}"):
             yield InputPicture(picture.path, _below(picture, path, folder), picture.folder)
     if not count:

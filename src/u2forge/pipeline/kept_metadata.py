@@ -48,7 +48,8 @@ def kept_exif(exif: Image.Exif) -> bytes | None:
             for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items()
             if tag not in _DROPPED_IN_EXIF
         }
-        kept.get_ifd(ExifTags.IFD.Exif).update(taken)
+        if taken:
+            kept.get_ifd(ExifTags.IFD.Exif).update(taken)
         if not len(kept) and not taken:
             return None
         kept[_BASE.Orientation] = 1

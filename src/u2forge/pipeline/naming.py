@@ -27,14 +27,21 @@ def plan_outputs(inputs: Sequence[InputPicture], output: Path, *, suffix: str) -
     give the same names. One input, and `output` with a picture's suffix: that very file. Raises InputError
     where a result would replace an input, OutputError where `output` is no folder.
     """
+    check_place(inputs, output, suffix=suffix)
     if is_single_file(inputs, output):
-        _check_suffix(output, suffix)
         planned = [output]
     else:
-        _check_folder(inputs, output)
         planned = [output / name for name in _distinct_names(inputs, suffix)]
     _check_inputs_survive(inputs, planned)
     return planned
+
+
+def check_place(inputs: Sequence[InputPicture], output: Path, *, suffix: str) -> None:
+    """Raises what plan_outputs raises where `output` cannot take results, without looking at every input."""
+    if is_single_file(inputs, output):
+        _check_suffix(output, suffix)
+    else:
+        _check_folder(inputs, output)
 
 
 def is_single_file(inputs: Sequence[InputPicture], output: Path) -> bool:

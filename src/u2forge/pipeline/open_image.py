@@ -34,7 +34,7 @@ class OpenedImage:
 
 
 @contextmanager
-def opened_image(source: Path | bytes) -> Iterator[OpenedImage]:
+def opened_image(source: str | Path | bytes) -> Iterator[OpenedImage]:
     """The opened picture. Raises ImageError: missing, not a file, unreadable, empty, not a picture, broken header;
     MissingDependencyError: HEIC without pillow-heif."""
     name = "the given bytes" if isinstance(source, bytes) else str(source)
@@ -78,16 +78,17 @@ def picture_error(name: str, expected: str, found: str, fix: str) -> ImageError:
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str) -> Iterator[IO[bytes]]:
+def _opened(source: str | Path | bytes, name: str) -> Iterator[IO[bytes]]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
+    path = Path(source)
     try:
-        mode = source.stat().st_mode
+        mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
             raise picture_error(name, "a picture file", found, "give the path of a picture")
-        file = source.open("rb")
+        file = path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _not_opened(name, error) from error
     with file:

@@ -33,7 +33,7 @@ def read_size(path: Path) -> tuple[int, int]:
         return opened.image.size
 
 
-def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+def read_picture(source: str | Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """The picture in a file (or in its bytes), upright, 8-bit RGB; of several frames or pages the first.
 
     CMYK and Lab become sRGB, through the file's ICC profile where it has one; 16-bit values are divided by

@@ -14,11 +14,12 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; }
-th { text-align: left; } td:nth-child(-n+4) { text-align: left; }
+th { text-align: left; } td:nth-child(-n+2) { text-align: left; }
 .pictures { display: grid; gap: 1.5rem; }
 figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: .3rem; overflow-wrap: anywhere; }
 .row { display: grid; grid-template-columns: repeat(3, 1fr); gap: .5rem; }
 .row img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
+.heading { font-size: 13px; position: sticky; top: 0; background: Canvas; padding: .3rem 0; }
 .checks { background: repeating-conic-gradient(#bbb 0% 25%, #fff 0% 50%) 0 0 / 20px 20px; }
 .failed { color: #c33; }
 """
@@ -50,6 +51,7 @@ def html_report(
         *(f"<p>{escape(line)}</p>" for line in lines),
         _table(headings, rows),
         f"<h2>Pictures ({len(pictures)})</h2>",
+        '<div class="row heading"><span>photo</span><span>mask</span><span>cut-out</span></div>',
         '<div class="pictures">',
         *map(_figure, pictures),
         "</div>",

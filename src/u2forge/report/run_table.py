@@ -41,10 +41,8 @@ class RunRow:
                 f"{self.worst_iou:.3f}",
             ]
         return [
-            self.model,
             self.precision_asked,
             self.precision_executed,
-            f"{self.engine} {self.device}",
             f"{self.size_bytes / 1e6:.1f}",
             *stages,
             f"{sum(self.stage_ms.values()):.1f}",
@@ -53,15 +51,13 @@ class RunRow:
 
 
 HEADINGS = [
-    "model",
-    "precision asked",
+    "asked",
     "executed",
-    "engine",
     "MB",
-    *(f"{stage} ms" for stage in STAGES),
+    *STAGES,
     "sum ms",
     "mean diff",
-    "worst diff",
+    "worst",
     "worst IoU",
 ]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from u2forge import __version__
 from u2forge.errors import InputError
+from u2forge.input_limits import LARGEST_BATCH, LARGEST_SIDE, SMALLEST_SIDE
 from u2forge.model_file.manifest import Manifest
 from u2forge.output_choice import OUTPUT_CHOICES, OutputChoice
 from u2forge.precision import PRECISION_MODES, PrecisionMode
@@ -42,7 +43,15 @@ def build(
     takes where it is not told others. name: None for the card's or file's own.
     Raises InputError, ModelError, FetchError, MissingDependencyError, OutputError.
     """
-    _check(precision=precision, outputs=outputs, pre=pre, post=post, batch_size=batch_size)
+    _check_choices(
+        {
+            "precision": (precision, PRECISION_MODES),
+            "outputs": (outputs, OUTPUT_CHOICES),
+            "pre": (pre, PRE_PROFILES),
+            "post": (post, POST_PROFILES),
+        }
+    )
+    _check_sizes(batch_size, {"input_height": input_height, "input_width": input_width})
     from u2forge.graph.load import export_graph, load_network
     from u2forge.model_file.write import write_model
     from u2forge.passes.recipes import offline_graph
@@ -85,20 +94,18 @@ def _tensor_specs(values: Iterable[onnx_ir.Value]) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
-def _check(
-    *, precision: str, outputs: str, pre: str, post: str, batch_size: int | Literal["dynamic"]
-) -> None:
-    choices = {
-        "precision": (precision, PRECISION_MODES),
-        "outputs": (outputs, OUTPUT_CHOICES),
-        "pre": (pre, PRE_PROFILES),
-        "post": (post, POST_PROFILES),
-    }
+def _check_choices(choices: Mapping[str, tuple[str, Sequence[str]]]) -> None:
     for argument, (value, valid) in choices.items():
         if value not in valid:
             raise _wrong(argument, f"one of {', '.join(valid)}", repr(value))
-    if batch_size != "dynamic" and (not isinstance(batch_size, int) or batch_size < 1):
-        raise _wrong("batch_size", "dynamic, or a number of at least 1", repr(batch_size))
+
+
+def _check_sizes(batch_size: int | Literal["dynamic"], sides: Mapping[str, int]) -> None:
+    if batch_size != "dynamic" and not (isinstance(batch_size, int) and 1 <= batch_size <= LARGEST_BATCH):
+        raise _wrong("batch_size", f"dynamic, or a number of 1 to {LARGEST_BATCH}", repr(batch_size))
+    for argument, side in sides.items():
+        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+            raise _wrong(argument, f"{SMALLEST_SIDE} to {LARGEST_SIDE} pixels", str(side))
 
 
 def _wrong(argument: str, expected: str, found: str) -> InputError:

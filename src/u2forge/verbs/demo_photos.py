@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from u2forge.errors import MissingDependencyError
+from u2forge.errors import MissingDependencyError, install_command
 
 # Photos with one clear subject. Licences: astronaut and rocket public domain or CC0, chelsea and coffee CC0.
 DEMO_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -25,6 +25,6 @@ def demo_photos() -> list[Path]:
             where="demo photos",
             expected="scikit-image, whose package carries them",
             found="not installed" if spec is None else f"an installation without {', '.join(DEMO_PHOTOS)}",
-            fix="give a folder of photos, or install `u2forge[demo]`",
+            fix=f"give a folder of photos, or run {install_command('scikit-image', extra='demo')}",
         )
     return present

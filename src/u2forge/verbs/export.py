@@ -28,13 +28,14 @@ def export(
             found=repr(to),
             fix="choose one of them",
         )
+    target = Path(out).expanduser()
+    _check_suffix(target, to)
     # Imported here, as in `build`: the graph libraries are heavy, and most verbs do without.
     from u2forge.graph.load import export_graph, load_network
     from u2forge.graph.state_dict import upstream_state_dict
     from u2forge.graph.write_onnx import write_onnx
     from u2forge.weights.checkpoint import write_safetensors, write_state_dict
 
-    target = Path(out).expanduser()
     network = load_network(checkpoint_path(checkpoint, progress=progress), name=card_name(checkpoint))
     if to == "onnx":
         write_onnx(export_graph(network), target)
@@ -42,3 +43,14 @@ def export(
         arrays = upstream_state_dict(network.architecture, network.arrays)
         (write_state_dict if to == "pth" else write_safetensors)(arrays, target)
     return target
+
+
+def _check_suffix(target: Path, to: ExportFormat) -> None:
+    suffix = target.suffix.lower().removeprefix(".")
+    if suffix in EXPORT_FORMATS and suffix != to:
+        raise InputError(
+            where=f"export to {target}",
+            expected=f"a name that ends in .{to}, as --to says",
+            found=f".{suffix}",
+            fix=f"add --to {suffix}, or name it {target.with_suffix('.' + to).name}",
+        )

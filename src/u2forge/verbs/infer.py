@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from u2forge.errors import InputError
 from u2forge.pipeline.background import read_background
-from u2forge.pipeline.encode_picture import PictureFormat
+from u2forge.pipeline.encode_picture import FILE_SUFFIX, PictureFormat
 from u2forge.pipeline.folder import FolderOptions, segment_folder
 from u2forge.pipeline.folder_summary import FolderSummary
 from u2forge.pipeline.inputs import collect_inputs
 from u2forge.pipeline.job_record import ExistingPolicy
+from u2forge.pipeline.naming import check_place
 from u2forge.pipeline.picture_report import PictureReport
 from u2forge.pipeline.read_picture import DEFAULT_MAX_PIXELS
 from u2forge.pipeline.render_options import OutputKind, RenderOptions
@@ -56,7 +58,16 @@ def infer(
         background=None if background is None else read_background(background, max_pixels=max_pixels),
     )
     options = FolderOptions(workers=workers, batch_size=batch_size, existing=existing, max_pixels=max_pixels)
+    if output == "probability" and post is not None:
+        raise InputError(
+            where="option 'post'",
+            expected="none with the output 'probability', which is never stretched",
+            found=repr(post),
+            fix="leave it out, or ask for masks",
+        )
     pictures = collect_inputs([inputs] if isinstance(inputs, str | Path) else inputs)
+    folder = Path(out).expanduser()
+    check_place(pictures, folder, suffix=FILE_SUFFIX[format])
     with (
         open_segmenter(
             model,
@@ -70,9 +81,7 @@ def infer(
             streams=streams,
             progress=progress,
         ) as segmenter,
-        segment_folder(
-            segmenter, pictures, Path(out).expanduser(), render=render, options=options
-        ) as reports,
+        segment_folder(segmenter, pictures, folder, render=render, options=options) as reports,
     ):
         if on_start is not None:
             on_start(reports.total)

@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from u2forge.errors import InputError
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_to_json
 from u2forge.model_file.read import holds_manifest, open_model_file
 from u2forge.report.run_table import text_table
 
 if TYPE_CHECKING:
+    import onnx_ir
+
     from u2forge.graph.summary import GraphSummary
 
 
@@ -24,6 +27,8 @@ class Inspection:
     size_bytes: int
     manifest: Manifest | None
     digest_checked: bool
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     summary: GraphSummary
 
     def as_dict(self) -> dict[str, object]:
@@ -33,6 +38,8 @@ class Inspection:
             "size_bytes": self.size_bytes,
             "manifest": None if self.manifest is None else manifest_to_json(self.manifest),
             "digest_checked": self.digest_checked,
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
             "summary": asdict(self.summary),
         }
 
@@ -43,6 +50,7 @@ class Inspection:
         lines += (
             ["no manifest: a graph, not an offline model"] if self.manifest is None else _facts(self.manifest)
         )
+        lines += [f"input  {text}" for text in self.inputs] + [f"output {text}" for text in self.outputs]
         lines += [
             f"{summary.nodes} nodes: {operators}",
             f"{summary.parameters / 1e6:.2f} M parameters in {summary.weight_bytes / 1e6:.1f} MB; "
@@ -59,21 +67,40 @@ def inspect(file: str | Path) -> Inspection:
     from u2forge.graph.summary import summarize
 
     path = Path(file).expanduser()
+    if not path.is_file():
+        raise InputError(
+            where=f"inspecting {path}",
+            expected="an offline model or an ONNX graph",
+            found="a folder" if path.is_dir() else "no such file",
+            fix="check the path",
+        )
     manifest = open_model_file(path).manifest if holds_manifest(path) else None
     model = read_onnx(path)
-    return Inspection(path, path.stat().st_size, manifest, manifest is not None, summarize(model))
+    return Inspection(
+        path=path,
+        size_bytes=path.stat().st_size,
+        manifest=manifest,
+        digest_checked=manifest is not None,
+        inputs=tuple(_described(value) for value in model.graph.inputs),
+        outputs=tuple(_described(value) for value in model.graph.outputs),
+        summary=summarize(model),
+    )
+
+
+def _described(value: onnx_ir.Value) -> str:
+    sizes = ", ".join(map(str, value.shape)) if value.shape is not None else "unknown shape"
+    dtype = value.dtype.numpy().name if value.dtype is not None else "unknown type"
+    return f"{value.name}: {dtype} ({sizes})"
 
 
 def _facts(manifest: Manifest) -> list[str]:
     origin = manifest.origin
-    inside = "normalised inside the graph" if manifest.embedded_preprocessing else "normalised before it"
+    inside = "inside the graph" if manifest.embedded_preprocessing else "before it"
     return [
         f"{manifest.name} ({manifest.architecture}), {manifest.precision}, manifest of version "
         f"{manifest.schema_version}",
         f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})",
-        *(f"input  {spec.name}: {spec}, {inside}" for spec in manifest.inputs),
-        *(f"output {spec.name}: {spec}" for spec in manifest.outputs),
-        f"profiles: pre {manifest.pre}, post {manifest.post}",
+        f"profiles: pre {manifest.pre}, post {manifest.post}; pictures are normalised {inside}",
         "made by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
     ]
 

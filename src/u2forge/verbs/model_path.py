@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from pathlib import Path
 
@@ -33,11 +34,12 @@ def model_path(
         return _built_once(str(model), precision or "force_float32", batch_size or 1, progress)
     path = Path(model).expanduser()
     if not path.exists():
+        near = difflib.get_close_matches(str(model), CARDS, n=1)
         raise InputError(
             where=f"model {str(model)!r}",
             expected=f"a model file that `u2forge build` wrote, or one of the names {', '.join(CARDS)}",
             found="no such file",
-            fix="check the path, or build the model first",
+            fix=f"did you mean {near[0]!r}?" if near else "check the path, or build the model first",
         )
     _check_choice(path, precision, batch_size)
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from u2forge.cache_dir import cache_dir
 from u2forge.engine.protocol import EngineOptions
-from u2forge.engine.registry import open_engine
+from u2forge.engine.registry import check_engine, open_engine
 from u2forge.model_file.read import read_manifest
 from u2forge.pipeline.segmenter import Segmenter
 from u2forge.precision import PrecisionMode
@@ -33,6 +33,7 @@ def open_segmenter(
     batch_size choose the model that is built for a name, and must agree with a file's own.
     Raises InputError, ModelError, FetchError or EngineError.
     """
+    check_engine(engine, device=device)  # before anything is fetched and built
     path = model_path(model, precision=precision, batch_size=batch_size, progress=progress)
     options = EngineOptions(
         device=device, threads=threads, streams=streams, cache_folder=cache_dir() / "compiled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from PIL import Image
 from u2forge import __version__
 from u2forge.atomic_file import write_atomic
 from u2forge.engine.processor import processor_name, usable_processors
+from u2forge.engine.registry import check_engine
 from u2forge.errors import ImageError, InputError
 from u2forge.evaluate.parity import Parity, parity
 from u2forge.pipeline.compose import cutout
 from u2forge.pipeline.encode_picture import encode_picture
 from u2forge.pipeline.inputs import InputPicture, collect_inputs
-from u2forge.pipeline.naming import plan_outputs
+from u2forge.pipeline.job_record import JobLock, write_record
+from u2forge.pipeline.naming import check_place, plan_outputs
 from u2forge.pipeline.picture import Picture
 from u2forge.pipeline.picture_report import STAGES
 from u2forge.pipeline.postprocess import stretch
@@ -73,8 +76,13 @@ class RunResult:
         }
 
     def __str__(self) -> str:
+        first = self.rows[0]
+        head = f"{first.model} by {first.engine} on {first.device}; milliseconds a picture by stage"
         table = text_table(HEADINGS, [row.cells() for row in self.rows])
-        return f"{table}\n\n{self.pictures} pictures in {self.out}; look at {self.report}"
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return (
+            f"{head}\n{table}\n\n{self.pictures} pictures done{failed}, in {self.out}; look at {self.report}"
+        )
 
 
 def run(
@@ -96,13 +104,20 @@ def run(
     """
     inputs = collect_inputs(demo_photos() if images is None else [Path(images).expanduser()])
     folder = Path(out).expanduser()
-    models = [_open(model, precision, engine, device, threads, progress) for precision in PRECISION_MODES]
+    check_place(inputs, folder, suffix=".png")
+    check_engine(engine, device=device)
     masks = plan_outputs(inputs, folder / "masks", suffix=".png")
     cutouts = plan_outputs(inputs, folder / "cutouts", suffix=".png")
     failures: list[str] = []
     shown: list[ReportPicture] = []
     done = 0
-    try:
+    with ExitStack() as stack:
+        stack.callback(JobLock(folder).release)
+        # Marks the folder as results, which no later run takes for photos.
+        write_record(folder, {"verb": "run", "model": model})
+        models = [_open(model, precision, engine, device, threads, progress) for precision in PRECISION_MODES]
+        for one in models:
+            stack.callback(one.segmenter.close)
         for item, mask_path, cutout_path in zip(inputs, masks, cutouts, strict=True):
             try:
                 shown_picture = _segment_one(models, item, mask_path, cutout_path)
@@ -114,9 +129,6 @@ def run(
                 shown.append(shown_picture)
             if on_picture is not None:
                 on_picture(item.path.name)
-    finally:
-        for one in models:
-            one.segmenter.close()
     if not done:
         raise InputError(
             where=f"pictures of {images}",
@@ -202,7 +214,8 @@ def _page(rows: Sequence[RunRow], shown: Sequence[ReportPicture], done: int, fai
     return html_report(
         title=f"u2forge run: {rows[0].model}",
         lines=[
-            f"{done} pictures, {processor_name()}, {usable_processors()} processors usable; u2forge {__version__}.",
+            f"{done} pictures; {rows[0].engine} on {rows[0].device} ({processor_name()}, {usable_processors()} usable); "
+            f"u2forge {__version__}.",
             "Times are means in milliseconds a picture, one picture at a time. Decoding, composing and encoding are "
             "done once for all models. Difference and IoU: stretched maps against those of the first row.",
         ],

@@ -7,7 +7,7 @@ import importlib.metadata
 import re
 from types import ModuleType
 
-from u2forge.errors import MissingDependencyError
+from u2forge.errors import MissingDependencyError, install_command
 
 # Loading with weights_only=True is safe from here on: CVE-2025-32434 (fixed in 2.6) and CVE-2026-24747 (2.10)
 # let a crafted file run code in spite of it.
@@ -31,5 +31,6 @@ def _missing(where: str, found: str) -> MissingDependencyError:
         where=where,
         expected="PyTorch {}.{} or newer".format(*MINIMUM_TORCH),
         found=found,
-        fix="pip install 'u2forge[torch]', or use a .safetensors or .onnx file, which need no PyTorch",
+        fix=f"run {install_command('torch>=2.10', extra='torch')}, or use a .safetensors or .onnx file, which need "
+        "no PyTorch",
     )
