@@ -214,8 +214,8 @@ def _page(rows: Sequence[RunRow], shown: Sequence[ReportPicture], done: int, fai
     return html_report(
         title=f"u2forge run: {rows[0].model}",
         lines=[
-            f"{done} pictures; {rows[0].engine} on {rows[0].device} ({processor_name()}, {usable_processors()} usable); "
-            f"u2forge {__version__}.",
+            f"{done} pictures; {rows[0].engine} on {rows[0].device} ({processor_name()}, {usable_processors()} "
+            f"usable); u2forge {__version__}.",
             "Times are means in milliseconds a picture, one picture at a time. Decoding, composing and encoding are "
             "done once for all models. Difference and IoU: stretched maps against those of the first row.",
         ],
