@@ -300,3 +300,13 @@ def test_an_engine_that_does_not_load_says_why(
     monkeypatch.setattr("u2forge.engine.registry.importlib.import_module", broken)
     with pytest.raises(MissingDependencyError, match=rf"package {name} to load; found libtbb"):
         open_engine(path, engine=name)
+
+
+def test_a_manifest_that_the_graph_does_not_fit_is_refused(opened: Open) -> None:
+    proto, inputs, outputs = two_by_two_proto()
+    larger = TensorSpec("left", (1, 1, 8, 8), "float32", "NCHW")
+    with pytest.raises(ModelError, match=r"input 'left' as float32 \(1, 1, 8, 8\)"):
+        opened((proto, [larger, inputs[1]], outputs))
+    bytes_out = TensorSpec("total", (1, 1, 4, 4), "uint8", "NCHW")
+    with pytest.raises(ModelError, match="output 'total' as uint8"):
+        opened((proto, inputs, [bytes_out, outputs[1]]))

@@ -224,6 +224,10 @@ def test_an_unknown_schema_version(model_path: Path) -> None:
         (lambda v: v["inputs"][0].update(layout="CHWN"), "manifest.inputs.layout: expected one of NCHW"),
         (lambda v: v["inputs"][0].update(shape=[1, 3, 0, 4]), "sizes of at least 1, or null for any"),
         (lambda v: v["inputs"][0].update(shape=[1, 3, 4.5, 4]), "sizes of at least 1, or null for any"),
+        (
+            lambda v: v["inputs"][0].update(shape=[1, 3, 10**7, 16]),
+            "manifest.inputs.shape: expected at most 201326592",
+        ),
         (lambda v: v["inputs"][0].update(shape=[1, 3]), "expected 4 sizes, as in NCHW"),
         (lambda v: v.pop("content_sha256"), "expected content_sha256"),
         (lambda v: v.update(content_sha256=7), "expected content_sha256"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from u2forge.engine.fits_manifest import FoundTensor, check_fits_manifest
 from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
@@ -25,6 +26,12 @@ PROVIDERS = {
     "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
 }
 _ERRORS_ONLY = 3
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+}
 
 
 def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[onnxruntime.InferenceSession]:
@@ -66,6 +73,7 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[o
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
+    check_fits_manifest(model, inputs=_found(session.get_inputs()), outputs=_found(session.get_outputs()))
     info = _info(model, device, threads, streams)
     names = [spec.name for spec in info.outputs]
 
@@ -121,6 +129,17 @@ def _executed(device: str, model: ModelFile) -> str:
     if half and device == "cuda":
         return "tensorfloat32"
     return "float16" if half and device == "tensorrt" else "float32"
+
+
+def _found(arguments: list[onnxruntime.NodeArg]) -> list[FoundTensor]:
+    return [
+        (
+            argument.name,
+            _DTYPES.get(argument.type, argument.type),
+            tuple(size if isinstance(size, int) else None for size in argument.shape),
+        )
+        for argument in arguments
+    ]
 
 
 def _info(model: ModelFile, device: str, threads: int, streams: int) -> EngineInfo:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from u2forge.engine.compiled_cache import compiled_model_folder
+from u2forge.engine.fits_manifest import FoundTensor, check_fits_manifest
 from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import has_native_bfloat16, is_arm, usable_processors
 from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
@@ -41,19 +42,8 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
     try:
         compiled = _compiled(core, model, device, properties, options.cache_folder)
     except (RuntimeError, MemoryError) as error:
-        if "bad_alloc" in str(error) or isinstance(error, MemoryError):
-            raise EngineError(
-                where=f"engine {NAME!r} on {device}, model {model.path}",
-                expected=f"memory for {model.manifest.inputs[0]}",
-                found="not enough of it",
-                fix="choose a smaller batch or input size, or fewer streams",
-            ) from error
-        raise EngineError(
-            where=f"engine {NAME!r} on {device}, model {model.path}",
-            expected="a graph that OpenVINO compiles",
-            found=_last_line(error),
-            fix="build the model again, or try another engine or device",
-        ) from error
+        raise _not_compiled(model, device, error) from error
+    check_fits_manifest(model, inputs=_found(compiled.inputs), outputs=_found(compiled.outputs))
     info = _info(core, compiled, model, device, threads)
     names = [spec.name for spec in info.outputs]
 
@@ -62,6 +52,23 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
         return {name: results[name] for name in names}
 
     return PooledEngine(info, [compiled.create_infer_request() for _ in range(info.streams)], infer)
+
+
+def _not_compiled(model: ModelFile, device: str, error: RuntimeError | MemoryError) -> EngineError:
+    where = f"engine {NAME!r} on {device}, model {model.path}"
+    if "bad_alloc" in str(error) or isinstance(error, MemoryError):
+        return EngineError(
+            where=where,
+            expected=f"memory for {model.manifest.inputs[0]}",
+            found="not enough of it",
+            fix="choose a smaller batch or input size, or fewer streams",
+        )
+    return EngineError(
+        where=where,
+        expected="a graph that OpenVINO compiles",
+        found=_last_line(error),
+        fix="build the model again, or try another engine or device",
+    )
 
 
 def _compiled(
@@ -140,9 +147,20 @@ def executed_precisions(compiled: openvino.CompiledModel) -> Counter[str]:
     return convolutions or others
 
 
-def _last_line(error: RuntimeError) -> str:
+def _last_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].strip()[:300]
+
+
+def _found(ports: list[openvino.ConstOutput]) -> list[FoundTensor]:
+    return [
+        (
+            port.get_any_name(),
+            port.element_type.to_dtype().name,
+            tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape),
+        )
+        for port in ports
+    ]
 
 
 def _info(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from u2forge.profiles import POST_PROFILES, PRE_PROFILES
 from u2forge.tensor_spec import TensorSpec
 
 _MAX_TENSORS = 64
+# A batch of 64 pictures of 1024 × 1024: what a crafted file says beyond that would only fill the memory.
+_MAX_ELEMENTS = 64 * 3 * 1024 * 1024
 _LAYOUTS = ("NCHW", "NHWC")
 _DTYPES = ("float32", "float16", "uint8", "int8")
 
@@ -119,6 +122,8 @@ class _Reader:
         for size in sizes:
             if size is not None and (type(size) is not int or size < 1):
                 raise self.wrong(key, "sizes of at least 1, or null for any", sizes)
+        if math.prod(size or 1 for size in sizes) > _MAX_ELEMENTS:
+            raise self.wrong(key, f"at most {_MAX_ELEMENTS} elements", sizes)
         return tuple(sizes)
 
     def strings(self, key: str) -> dict[str, str]:
