@@ -16,6 +16,8 @@ from u2forge.errors import FetchError
 # Tests that import OpenVINO by themselves must not report it to its makers either.
 for module in ENGINES["openvino"].keep_out:
     sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+for variable, value in ENGINES["onnxruntime"].environment:
+    os.environ.setdefault(variable, value)
 
 
 @pytest.fixture(scope="session")

@@ -91,3 +91,48 @@ def test_ctrl_c_ends_a_waiting_program() -> None:
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     assert said == "u2forge infer: interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_do_not_stop_the_work(
+    closing: str, tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    words = [*PROGRAM, "infer", str(photos), "--out", str(tmp_path / "out"), "--model", str(tiny_model)]
+    answer = subprocess.run(["bash", "-c", f"{' '.join(words)} {closing}"], capture_output=True, check=False)
+    assert answer.returncode == 0
+    assert b"Traceback" not in answer.stderr
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_an_error_of_ours(tiny_model: Path) -> None:
+    command = " ".join([*PROGRAM, "inspect", str(tiny_model)]) + " > /dev/full"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == 6
+    assert "No space left" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_names_that_the_system_refuses_are_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["infer", "x" * 300, "--out", str(tmp_path / "out")]) == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_many_ctrl_c_end_as_cleanly_as_one(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    for index in range(150):
+        (tmp_path / f"{index}.png").write_bytes((photos / "a.png").read_bytes())
+    words = [*PROGRAM, "infer", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(tiny_model)]
+    process = subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.endswith("u2forge infer: interrupted\n")
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.endswith(".u2forge-part")]

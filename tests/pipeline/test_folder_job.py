@@ -12,8 +12,9 @@ from fake_engine import FakeEngine, fake_manifest, fake_segmenter, write_photos
 
 from u2forge.atomic_file import TEMPORARY_SUFFIX
 from u2forge.errors import InputError, OutputError
+from u2forge.leftovers import remove_leftovers
 from u2forge.pipeline.background import Background
-from u2forge.pipeline.existing_results import is_finished, remove_leftovers
+from u2forge.pipeline.existing_results import is_finished
 from u2forge.pipeline.folder_job import FolderJob, open_job
 from u2forge.pipeline.inputs import collect_inputs
 from u2forge.pipeline.job_record import ExistingPolicy, JobLock, job_options

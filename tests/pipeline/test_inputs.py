@@ -135,3 +135,26 @@ def test_names_that_are_no_text_are_taken(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes no such names")
     assert [os.fsencode(item.path) for item in collect_inputs([tmp_path])] == [path]
+
+
+def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"")
+    (folder / "self").symlink_to(".")
+    (folder / "up").symlink_to("../d")
+    (folder / "l1.jpg").symlink_to("l2.jpg")
+    (folder / "l2.jpg").symlink_to("l1.jpg")
+    for spec in (folder, folder / "**" / "*.jpg"):
+        found = [picture.path.name for picture in collect_inputs([spec])]
+        assert "a.jpg" in found
+        assert len(found) == len(set(found))
+
+
+def test_a_pattern_leaves_hidden_names_out(tmp_path: Path) -> None:
+    for name in ("a.jpg", ".hidden/b.jpg", "sub/c.jpg", "sub/.d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for pattern in ("**/*.jpg", "**"):
+        found = {str(picture.relative) for picture in collect_inputs([tmp_path / pattern])}
+        assert found == {"a.jpg", "sub/c.jpg"}

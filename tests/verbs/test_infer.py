@@ -210,3 +210,20 @@ def test_camera_metadata_goes_into_every_format(tiny_model: Path, tmp_path: Path
         u2forge.infer(tmp_path / "photo.jpg", out=target, model=tiny_model, output="cutout", format=format)  # type: ignore[arg-type]
         with Image.open(target) as result:
             assert result.getexif()[271] == "a camera maker", format
+
+
+def test_a_damaged_cached_model_is_built_again(
+    tiny_checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("U2FORGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("u2forge.verbs.model_path.fetch_weights", lambda name, progress: tiny_checkpoint)
+    u2forge.infer(photos / "a.png", out=tmp_path / "1.png", model="u2netp")
+    (model,) = (tmp_path / "cache" / "models").glob("*.onnx")
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    model.write_bytes(content)
+    u2forge.infer(photos / "a.png", out=tmp_path / "2.png", model="u2netp")
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    model.write_bytes(content[:1000])
+    u2forge.infer(photos / "a.png", out=tmp_path / "3.png", model="u2netp")
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "3.png").read_bytes()

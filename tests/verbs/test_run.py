@@ -16,12 +16,14 @@ from u2forge.verbs.demo_photos import DEMO_PHOTOS, demo_photos
 
 @pytest.fixture(autouse=True)
 def _tiny_models(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def model_path(model: str, *, precision: str, progress: bool) -> Path:
+    def model_path(model: str, *, precision: str, batch_size: None = None, progress: bool = False) -> Path:
         path = tmp_path / f"{precision}.onnx"
-        u2forge.build(tiny_checkpoint, out=path, input_height=64, input_width=64, precision=precision)  # type: ignore[arg-type]
+        if not path.exists():
+            u2forge.build(tiny_checkpoint, out=path, input_height=64, input_width=64, precision=precision)  # type: ignore[arg-type]
         return path
 
     monkeypatch.setattr("u2forge.verbs.run.model_path", model_path)
+    monkeypatch.setattr("u2forge.verbs.open_segmenter.model_path", model_path)
 
 
 def test_the_demo_photos_come_from_an_installed_package() -> None:

@@ -410,3 +410,12 @@ def test_an_unwritable_place_is_an_output_error_and_leaves_nothing(tmp_path: Pat
     with pytest.raises(OutputError):
         write_safetensors(arrays, tmp_path / "file" / "net.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_state_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    looped: dict[str, object] = {}
+    looped["state_dict"] = looped
+    torch.save(looped, tmp_path / "looped.pth")
+    with pytest.raises(ModelError, match="state dict"):
+        read_checkpoint(tmp_path / "looped.pth")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
+import signal
 import sys
 import warnings
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from u2forge import __version__
 from u2forge.errors import (
@@ -44,10 +50,58 @@ EXIT_CODES: dict[type[U2ForgeError], int] = {
 EXIT_INTERRUPTED = 130
 
 
+def program() -> NoReturn:
+    """The `u2forge` command: `main` with streams that can be written to, and one Ctrl-C that ends it cleanly."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, _interrupt_once)
+    _mend_streams()
+    code = main()
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
+    """The first Ctrl-C unwinds; further ones would break into the threads' clean end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _mend_streams() -> None:
+    """Streams that the caller closed lead nowhere; characters that a stream cannot say are escaped."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (for the life of the process)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The exit code of `u2forge ARGUMENTS`; results go to stdout, everything else to stderr."""
     words = sys.argv[1:] if arguments is None else arguments
-    parser = verb_parser(words[0]) if words and words[0] in VERBS else _overview()
+    verb = words[0] if words and words[0] in VERBS else ""
+    try:
+        return _run(verb, words)
+    except U2ForgeError as error:
+        logging.getLogger(__name__).debug("the error in full", exc_info=True)
+        _say(verb, str(error))
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    except KeyboardInterrupt:
+        _say(verb, "interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        # A path that the system refuses outright (too long, say), or a full disk behind stdout.
+        _say(verb, str(error))
+        return EXIT_CODES[InputError if error.filename is not None else OutputError]
+
+
+def _run(verb: str, words: list[str]) -> int:
+    parser = verb_parser(verb) if verb else _overview()
     options = parser.parse_args(words)
     logging.basicConfig(
         stream=sys.stderr, format="%(name)s: %(levelname)s: %(message)s", level=logging.WARNING
@@ -55,22 +109,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("u2forge").setLevel(logging.DEBUG if options.verbose else logging.WARNING)
     # Pillow warns of damaged metadata, without a word on which picture; what matters becomes an error of ours.
     warnings.filterwarnings("ignore", module="PIL")
-    try:
-        code: int = importlib.import_module(f"u2forge.cli.{options.verb}").main(options)
-        sys.stdout.flush()
-    except U2ForgeError as error:
-        if options.verbose:
-            logging.getLogger(__name__).exception("the error in full")
-        print(f"u2forge {options.verb}: {error}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    except KeyboardInterrupt:
-        print(f"u2forge {options.verb}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_INTERRUPTED
+    code: int = importlib.import_module(f"u2forge.cli.{verb}").main(options)
+    sys.stdout.flush()
     return code
+
+
+def _say(verb: str, message: str) -> None:
+    print(f"u2forge {verb}: {message}", file=sys.stderr)
 
 
 def verb_parser(verb: str) -> argparse.ArgumentParser:
@@ -107,4 +152,4 @@ def _overview() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ class EngineEntry(NamedTuple):
     find_device: str
     extra: str
     keep_out: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def install(self) -> str:
@@ -54,6 +56,8 @@ ENGINES: dict[str, EngineEntry] = {
         devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
         find_device="u2forge.engine.onnxruntime_engine:find_device",
         extra="onnxruntime",
+        # Else its import writes a device id into the user's home, for telemetry.
+        environment=(("ORT_DISABLE_TELEMETRY", "1"),),
     ),
 }
 assert set(ENGINES) == set(get_args(EngineName))
@@ -111,16 +115,29 @@ def check_engine(engine: str, *, device: str) -> None:
 def import_engine(name: str) -> None:
     """Imports an installed engine's package. Raises MissingDependencyError where it does not load."""
     entry = ENGINES[name]
+    for variable, value in entry.environment:
+        os.environ.setdefault(variable, value)
     try:
         with kept_out(*entry.keep_out):
             importlib.import_module(entry.package)
     except Exception as error:  # a broken installation may raise anything
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
         raise MissingDependencyError(
             where=f"engine {name!r}",
             expected=f"the package {entry.package} to load",
             found=str(error).strip()[:300] or type(error).__name__,
             fix=f"run {entry.install} again, or choose another engine",
         ) from error
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind the error: native modules turn one that meets their start into an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def engine_devices(name: str) -> list[str]:

@@ -124,7 +124,12 @@ def check_tensor(tensor: onnx.TensorProto, *, where: str) -> None:
 
 def _size_bytes(tensor: onnx.TensorProto, where: str) -> int:
     bits = _bits(tensor.data_type)
-    if bits and all(size >= 0 for size in tensor.dims):
+    # Sizes beside a 0 count too: numpy refuses what they would span.
+    if (
+        bits
+        and all(size >= 0 for size in tensor.dims)
+        and math.prod(max(size, 1) for size in tensor.dims) < 2**31
+    ):
         return int((math.prod(tensor.dims) * bits + 7) // 8)
     if tensor.data_type == onnx.TensorProto.STRING:
         return 0

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u2forge.errors import InputError
-from u2forge.pipeline.existing_results import is_finished, refuse_existing, remove_leftovers
+from u2forge.leftovers import remove_leftovers
+from u2forge.pipeline.existing_results import is_finished, refuse_existing
 from u2forge.pipeline.inputs import InputPicture
 from u2forge.pipeline.job_record import (
     EXISTING_POLICIES,
@@ -54,6 +55,7 @@ def open_job(
     if is_single_file(inputs, output):
         if existing == "refuse":
             refuse_existing(outputs)
+        remove_leftovers([output.parent])
         # No record says with which options a single file was made, so --resume makes it again.
         return _split(planned, job_started_ns=None, lock=None)
     lock = JobLock(output)

@@ -90,9 +90,14 @@ def _glob_pictures(pattern: Path) -> Iterator[InputPicture]:
     wildcard."""
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
     root = Path(*fixed)
-    recursive = "**" in pattern.parts
-    for match in sorted(glob.iglob(str(pattern), recursive=True)):  # noqa: PTH207 (skips hidden names)
-        path = Path(match)
+    wanted = [part if part == "**" else part.replace("**", "*") for part in pattern.parts[len(root.parts) :]]
+    recursive = "**" in wanted
+    if wanted[-1] == "**":
+        wanted.append("*")
+    # Path.glob, unlike glob.iglob, does not follow links below **, and so never runs in circles.
+    for path in sorted(root.glob("/".join(wanted))):
+        if any(part.startswith(".") and part not in wanted for part in path.relative_to(root).parts):
+            continue
         if path.is_dir():
             # ** gives the files inside as matches of their own.
             if not recursive:

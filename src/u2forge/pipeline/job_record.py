@@ -92,7 +92,7 @@ def check_record(folder: Path, options: Options) -> int | None:
         version = record["version"]
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
         raise _not_resumable(folder, "a record of its job", f"a broken {RECORD_NAME}") from error
     if version != RECORD_VERSION:
         raise _not_resumable(folder, f"a job record of version {RECORD_VERSION}", f"version {version}")

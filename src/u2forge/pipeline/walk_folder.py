@@ -41,6 +41,13 @@ def walk_folder(folder: Path) -> Iterator[str]:
         visited.add(identity)
         prefix = f"{relative}{os.sep}" if relative else ""
         visible = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = [entry.name for entry in visible if entry.is_dir()]
+        folders = [entry.name for entry in visible if _is_folder(entry)]
         pending += [f"{prefix}{name}" for name in reversed(folders)]
-        yield from (f"{prefix}{e.name}" for e in visible if is_picture_name(e.name) and not e.is_dir())
+        yield from (f"{prefix}{e.name}" for e in visible if is_picture_name(e.name) and not _is_folder(e))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; it fails as a picture
+        return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from u2forge import __version__
 from u2forge.errors import InputError
 from u2forge.input_limits import LARGEST_BATCH, LARGEST_SIDE, SMALLEST_SIDE
+from u2forge.leftovers import remove_leftovers
 from u2forge.model_file.manifest import Manifest
 from u2forge.output_choice import OUTPUT_CHOICES, OutputChoice
 from u2forge.precision import PRECISION_MODES, PrecisionMode
@@ -78,7 +79,9 @@ def build(
         embedded_preprocessing=embed_preprocessing,
         tools={"u2forge": __version__, "onnx": version("onnx"), "onnx-ir": version("onnx-ir")},
     )
-    write_model(graph, manifest, Path(out).expanduser())
+    target = Path(out).expanduser()
+    remove_leftovers([target.parent])
+    write_model(graph, manifest, target)
     return manifest
 
 

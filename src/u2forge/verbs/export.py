@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from u2forge.errors import InputError
+from u2forge.leftovers import remove_leftovers
 from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
 
 ExportFormat = Literal["onnx", "pth", "safetensors"]
@@ -37,6 +38,7 @@ def export(
     from u2forge.weights.checkpoint import write_safetensors, write_state_dict
 
     network = load_network(checkpoint_path(checkpoint, progress=progress), name=card_name(checkpoint))
+    remove_leftovers([target.parent])
     if to == "onnx":
         write_onnx(export_graph(network), target)
     else:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
 from u2forge import __version__
 from u2forge.cache_dir import cache_dir
-from u2forge.errors import InputError, ModelError
+from u2forge.errors import InputError, ModelError, OutputError
 from u2forge.model_file.read import read_manifest
 from u2forge.precision import PrecisionMode
 from u2forge.weights.cards import CARDS
@@ -45,14 +47,26 @@ def model_path(
     return path
 
 
+def built_again(name: str, *, precision: PrecisionMode | None = None, batch_size: int | None = None) -> Path:
+    """The card's model, built anew over the cached one, whose content turned out to be damaged."""
+    path = _cached_path(name, precision or "force_float32", batch_size or 1)
+    path.unlink(missing_ok=True)
+    return model_path(name, precision=precision, batch_size=batch_size)
+
+
+def _cached_path(name: str, precision: PrecisionMode, batch_size: int) -> Path:
+    return cache_dir() / "models" / f"{name}-{precision}-b{batch_size}-{__version__}.onnx"
+
+
 def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: bool) -> Path:
-    path = cache_dir() / "models" / f"{name}-{precision}-b{batch_size}-{__version__}.onnx"
+    path = _cached_path(name, precision, batch_size)
     if _is_readable(path):
         return path
     weights = fetch_weights(name, progress=progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with _locked(path):
         if not _is_readable(path):
+            if path.exists():
+                _logger.warning("the cached model %s cannot be read, and is built again", path)
             # Imported here: only the first use of a name needs the graph libraries.
             from u2forge.verbs.build import build
 
@@ -60,13 +74,31 @@ def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: 
     return path
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held while a model of the cache is built. Raises OutputError where the cache cannot be written."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            where=f"cache {path.parent}",
+            expected="a folder that may be written to",
+            found=error.strerror or str(error),
+            fix="allow writing there, or name another folder in $U2FORGE_CACHE",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _is_readable(path: Path) -> bool:
-    """Whether a cached model is there and this u2forge reads it; one that it does not read is built again."""
+    """Whether a cached model is there and this u2forge reads its manifest."""
     try:
         read_manifest(path)
-    except ModelError as error:
-        if path.exists():
-            _logger.warning("building the cached model again: %s", error)
+    except ModelError:
         return False
     return True
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from u2forge.cache_dir import cache_dir
 from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import check_engine, open_engine
+from u2forge.errors import ModelError
 from u2forge.model_file.read import read_manifest
 from u2forge.pipeline.segmenter import Segmenter
 from u2forge.precision import PrecisionMode
 from u2forge.profiles import PostProfile, PreProfile
-from u2forge.verbs.model_path import model_path
+from u2forge.verbs.model_path import built_again, model_path
+from u2forge.weights.cards import CARDS
+
+_logger = logging.getLogger(__name__)
 
 
 def open_segmenter(
@@ -38,6 +43,12 @@ def open_segmenter(
     options = EngineOptions(
         device=device, threads=threads, streams=streams, cache_folder=cache_dir() / "compiled"
     )
-    return Segmenter(
-        open_engine(path, engine=engine, options=options), read_manifest(path), pre=pre, post=post
-    )
+    try:
+        opened = open_engine(path, engine=engine, options=options)
+    except ModelError as error:
+        if str(model) not in CARDS:
+            raise
+        _logger.warning("the cached model is built again: %s", error)
+        path = built_again(str(model), precision=precision, batch_size=batch_size)
+        opened = open_engine(path, engine=engine, options=options)
+    return Segmenter(opened, read_manifest(path), pre=pre, post=post)

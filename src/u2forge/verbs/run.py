@@ -18,6 +18,7 @@ from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.engine.registry import check_engine
 from u2forge.errors import ImageError, InputError
 from u2forge.evaluate.parity import Parity, parity
+from u2forge.leftovers import remove_leftovers
 from u2forge.pipeline.compose import cutout
 from u2forge.pipeline.encode_picture import encode_picture
 from u2forge.pipeline.inputs import InputPicture, collect_inputs
@@ -113,6 +114,7 @@ def run(
     done = 0
     with ExitStack() as stack:
         stack.callback(JobLock(folder).release)
+        remove_leftovers({folder, *(path.parent for path in (*masks, *cutouts))})
         # Marks the folder as results, which no later run takes for photos.
         write_record(folder, {"verb": "run", "model": model})
         models = [_open(model, precision, engine, device, threads, progress) for precision in PRECISION_MODES]
@@ -138,15 +140,17 @@ def run(
         )
     rows = tuple(_row(one, done) for one in models)
     report = folder / "report.html"
-    write_atomic(report, _page(rows, shown, done, failures).encode())
+    write_atomic(report, _page(rows, shown, done, failures).encode(errors="replace"))
     return RunResult(rows=rows, pictures=done, failures=tuple(failures), out=folder, report=report)
 
 
 def _open(
     model: str, precision: PrecisionMode, engine: str, device: str, threads: int | None, progress: bool
 ) -> _Model:
-    path = model_path(model, precision=precision, progress=progress)
-    segmenter = open_segmenter(path, engine=engine, device=device, threads=threads)
+    segmenter = open_segmenter(
+        model, precision=precision, engine=engine, device=device, threads=threads, progress=progress
+    )
+    path = model_path(model, precision=precision)
     height, width = segmenter.engine.info.inputs[0].height, segmenter.engine.info.inputs[0].width
     blank = Picture(np.zeros((height or 320, width or 320, 3), np.uint8), None, None, None, "warm-up")
     segmenter.segment(blank)  # the first inference allocates; it is not counted

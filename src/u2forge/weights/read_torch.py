@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Names under which training scripts wrap the state dict beside epoch, optimizer and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_MOST_WRAPPERS = 8
 # What DataParallel and torch.compile put before every name.
 _PREFIXES = ("module.", "_orig_mod.")
 
@@ -64,7 +65,9 @@ def read_torchscript(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _unwrapped(loaded: object, path: Path) -> Mapping[object, object]:
-    while isinstance(loaded, Mapping):
+    for _ in range(_MOST_WRAPPERS):
+        if not isinstance(loaded, Mapping):
+            break
         inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
         if inner is None:
             return loaded

@@ -130,6 +130,8 @@ def _local(path: Path, wanted: Card) -> LocalSource:
 
 
 def _file_blocks(path: Path) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        raise SourceFailure("a folder" if path.is_dir() else "no regular file")
     try:
         with path.open("rb") as stream:
             while block := stream.read(BLOCK_BYTES):

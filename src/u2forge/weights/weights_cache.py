@@ -40,7 +40,9 @@ def is_verified(path: Path, file: WeightsFile) -> bool:
     """Whether the bytes at `path` are the card's; a damaged file is reported in the log."""
     state = path.stat()
     if state.st_size == file.size_bytes:
-        if _marker(path).is_file() and _marker(path).read_text(encoding="utf-8") == _seal(path, file):
+        if _marker(path).is_file() and _marker(path).read_text(encoding="utf-8", errors="replace") == _seal(
+            path, file
+        ):
             return True
         if sha256_of(path) == file.sha256:
             remember_verified(path, file)
