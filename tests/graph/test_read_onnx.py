@@ -161,3 +161,16 @@ def test_random_corruptions_never_raise_anything_else(tmp_path: Path) -> None:
             read_onnx(path)
         except ModelError:
             continue
+
+
+def test_absurd_dimensions_beside_a_zero_are_refused(tmp_path: Path) -> None:
+    tensor = onnx.TensorProto(
+        name="w", data_type=onnx.TensorProto.FLOAT, dims=[0, 10**18, 10**18], raw_data=b""
+    )
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([node], "g", [value], [result], [tensor])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match="dimensions"):
+        read_onnx(tmp_path / "net.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -54,8 +55,6 @@ def digest_without(file: BinaryIO, size: int, left_out: Sequence[Field]) -> str:
 
 
 def _entry(data: bytes) -> tuple[bytes, bytes]:
-    import io
-
     values = {field.number: data[field.payload : field.end] for field in fields(io.BytesIO(data), len(data))}
     return values.get(_ENTRY_KEY, b""), values.get(_ENTRY_VALUE, b"")
 
