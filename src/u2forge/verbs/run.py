@@ -81,9 +81,7 @@ class RunResult:
         head = f"{first.model} by {first.engine} on {first.device}; milliseconds a picture by stage"
         table = text_table(HEADINGS, [row.cells() for row in self.rows])
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return (
-            f"{head}\n{table}\n\n{self.pictures} pictures done{failed}, in {self.out}; look at {self.report}"
-        )
+        return f"{head}\n{table}\n\n{self.pictures} done{failed}, in {self.out}; look at {self.report}"
 
 
 def run(
