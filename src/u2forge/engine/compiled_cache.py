@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from pathlib import Path
 
 from u2forge.atomic_file import write_atomic
 from u2forge.errors import OutputError
+from u2forge.weights.digest import sha256_of
 
 _log = logging.getLogger(__name__)
 
 # The full network takes 176 MB a time: in all about 0.7 GB at most.
 KEPT_MODELS = 4
 _LOCK_SECONDS = 60.0
-_BLOCK_BYTES = 1 << 20
 _DIGEST_SUFFIX = ".sha256"
 _MODEL_SUFFIX = ".blob"
 _LOCK_NAME = ".lock"
@@ -57,7 +56,7 @@ def _checked(folder: Path) -> dict[Path, tuple[int, int]] | None:
     try:
         files = {}
         for path in _files(folder):
-            if _noted_digest(path) == _digest(path):
+            if _noted_digest(path) == sha256_of(path):
                 files[path] = _state(path)
                 continue
             _log.warning("the compiled model %s is not what was written: it is made again", path)
@@ -73,7 +72,7 @@ def _seal(root: Path, folder: Path, before: dict[Path, tuple[int, int]]) -> None
     try:
         written = [path for path in _files(folder) if before.get(path) != _state(path)]
         for path in written:
-            write_atomic(_digest_path(path), _digest(path).encode())
+            write_atomic(_digest_path(path), sha256_of(path).encode())
         # Other files, such as a GPU's kernels, belong to the model and stay.
         models = {path for path in written if path.suffix == _MODEL_SUFFIX}
         for path in before if models else ():
@@ -108,14 +107,6 @@ def _noted_digest(path: Path) -> str | None:
         return _digest_path(path).read_text("ascii")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -7,7 +7,6 @@ batch-norms behind a convolution (noted beside it), and the order of the two ter
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -194,14 +193,3 @@ def _ints(node: ir.Node, name: str) -> tuple[int, ...]:
 
 def _text(node: ir.Node, name: str, default: str) -> str:
     return node.attributes[name].as_string() if name in node.attributes else default
-
-
-def expressions_below(roots: list[Expression]) -> Iterator[Expression]:
-    """Every expression that the roots are made of, each once, the roots first."""
-    waiting, seen = list(reversed(roots)), set()
-    while waiting:
-        expression = waiting.pop()
-        if id(expression) not in seen:
-            seen.add(id(expression))
-            yield expression
-            waiting.extend(reversed(expression.inputs))

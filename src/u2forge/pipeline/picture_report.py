@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 PictureStatus = Literal["done", "failed", "skipped"]
-PICTURE_STATUSES: tuple[PictureStatus, ...] = get_args(PictureStatus)
 STAGES = ("decode", "preprocess", "inference", "postprocess", "compose", "encode")
 
 

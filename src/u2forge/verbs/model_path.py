@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock
 
 from u2forge import __version__
 from u2forge.cache_dir import cache_dir
-from u2forge.errors import InputError, ModelError, OutputError
+from u2forge.cache_lock import cache_lock
+from u2forge.errors import InputError, ModelError
 from u2forge.model_file.read import read_manifest
 from u2forge.precision import PrecisionMode
 from u2forge.weights.cards import CARDS
@@ -63,7 +60,7 @@ def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: 
     if _is_readable(path):
         return path
     weights = fetch_weights(name, progress=progress)
-    with _locked(path):
+    with cache_lock(path.with_suffix(".lock"), purpose=f"building {name}"):
         if not _is_readable(path):
             if path.exists():
                 _logger.warning("the cached model %s cannot be read, and is built again", path)
@@ -72,26 +69,6 @@ def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: 
 
             build(weights, out=path, precision=precision, batch_size=batch_size, name=name)
     return path
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Held while a model of the cache is built. Raises OutputError where the cache cannot be written."""
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            where=f"cache {path.parent}",
-            expected="a folder that may be written to",
-            found=error.strerror or str(error),
-            fix="allow writing there, or name another folder in $U2FORGE_CACHE",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_readable(path: Path) -> bool:

@@ -115,9 +115,10 @@ def run(
         remove_leftovers({folder, *(path.parent for path in (*masks, *cutouts))})
         # Marks the folder as results, which no later run takes for photos.
         write_record(folder, {"verb": "run", "model": model})
-        models = [_open(model, precision, engine, device, threads, progress) for precision in PRECISION_MODES]
-        for one in models:
-            stack.callback(one.segmenter.close)
+        models = []
+        for precision in PRECISION_MODES:
+            models.append(_open(model, precision, engine, device, threads, progress))
+            stack.callback(models[-1].segmenter.close)
         for item, mask_path, cutout_path in zip(inputs, masks, cutouts, strict=True):
             try:
                 shown_picture = _segment_one(models, item, mask_path, cutout_path)
@@ -149,8 +150,7 @@ def _open(
         model, precision=precision, engine=engine, device=device, threads=threads, progress=progress
     )
     path = model_path(model, precision=precision)
-    height, width = segmenter.engine.info.inputs[0].height, segmenter.engine.info.inputs[0].width
-    blank = Picture(np.zeros((height or 320, width or 320, 3), np.uint8), None, None, None, "warm-up")
+    blank = Picture(np.zeros((8, 8, 3), np.uint8), None, None, None, "warm-up")
     segmenter.segment(blank)  # the first inference allocates; it is not counted
     return _Model(model, path, segmenter)
 

@@ -8,10 +8,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from u2forge.atomic_file import TEMPORARY_SUFFIX, write_atomic
-from u2forge.cache_dir import ENVIRONMENT_VARIABLE, cache_dir
+from u2forge.cache_dir import cache_dir
+from u2forge.cache_lock import cache_lock
 from u2forge.errors import OutputError
 from u2forge.weights.cards import Card, WeightsFile
 from u2forge.weights.digest import sha256_of
@@ -64,26 +63,9 @@ def locked(wanted: Card) -> Iterator[None]:
     Raises OutputError where the folder cannot be written.
     """
     folder = cache_dir() / "weights" / wanted.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.warning("another process is fetching %s; waiting for it", wanted.name)
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            where=f"cache folder {folder}",
-            expected="a folder that can be written",
-            found=error.strerror or str(error),
-            fix=f"set ${ENVIRONMENT_VARIABLE} to a folder of yours",
-        ) from error
-    try:
+    with cache_lock(folder / ".lock", purpose=f"fetching {wanted.name}"):
         _remove_leftovers(folder)
         yield
-    finally:
-        lock.release()
 
 
 def _remove_leftovers(folder: Path) -> None:
