@@ -8,6 +8,7 @@ import pytest
 
 from u2forge.cli.main import EXIT_CODES
 from u2forge.errors import (
+    AccuracyError,
     EngineError,
     FetchError,
     ImageError,
@@ -26,6 +27,7 @@ KINDS: dict[type[U2ForgeError], type[Exception]] = {
     OutputError: OSError,
     EngineError: RuntimeError,
     MissingDependencyError: ImportError,
+    AccuracyError: ValueError,
 }
 
 

@@ -51,6 +51,10 @@ class EngineError(U2ForgeError, RuntimeError):
     """An engine cannot do what was asked: device or precision missing, compilation or inference failed."""
 
 
+class AccuracyError(U2ForgeError, ValueError):
+    """A model or a result is further from its reference than its gate allows."""
+
+
 class MissingDependencyError(U2ForgeError, ImportError):
     """An optional package is needed and not installed; the message names the extra to install."""
 

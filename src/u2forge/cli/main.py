@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from u2forge import __version__
 from u2forge.errors import (
+    AccuracyError,
     EngineError,
     FetchError,
     ImageError,
@@ -46,6 +47,7 @@ EXIT_CODES: dict[type[U2ForgeError], int] = {
     OutputError: 6,
     MissingDependencyError: 7,
     ImageError: 8,
+    AccuracyError: 9,
 }
 EXIT_INTERRUPTED = 130
 
