@@ -17,7 +17,7 @@ $(VENV)/.python:
 	touch $@
 
 $(VENV)/.setup: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,demo]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,eval,demo]'
 	touch $@
 
 $(VENV)/.setup-test: $(VENV)/.python pyproject.toml

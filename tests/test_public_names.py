@@ -19,6 +19,7 @@ PUBLIC = {
     "cutout",
     "encode_picture",
     "engines",
+    "eval",
     "export",
     "fetch",
     "infer",

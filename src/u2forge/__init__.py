@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from u2forge.pipeline.segmenter import Segmentation, Segmenter
     from u2forge.verbs.build import build
     from u2forge.verbs.engines import engines
+    from u2forge.verbs.eval import eval
     from u2forge.verbs.export import export
     from u2forge.verbs.fetch import fetch
     from u2forge.verbs.infer import infer
@@ -42,6 +43,7 @@ _HOME = {
     "cutout": "u2forge.pipeline.compose",
     "encode_picture": "u2forge.pipeline.encode_picture",
     "engines": "u2forge.verbs.engines",
+    "eval": "u2forge.verbs.eval",
     "export": "u2forge.verbs.export",
     "fetch": "u2forge.verbs.fetch",
     "infer": "u2forge.verbs.infer",
@@ -66,6 +68,7 @@ __all__ = [
     "cutout",
     "encode_picture",
     "engines",
+    "eval",
     "export",
     "fetch",
     "infer",

@@ -33,6 +33,7 @@ VERBS = {
     "export": "checkpoint (.pth, .pt, .safetensors, .onnx) to float ONNX graph",
     "build": "card name, checkpoint or float graph to offline model",
     "infer": "pictures to masks, cut-outs, probability maps or composites",
+    "eval": "models and a data set with ground truth to metrics, side by side, and a gate for them",
     "run": "the one-click job: fetch, build, segment, report",
     "inspect": "what is in a model file: manifest, operators, GMAC and bytes by layer",
     "engines": "which engines, devices and precisions this machine really runs",

@@ -25,12 +25,23 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def read_size(path: Path) -> tuple[int, int]:
     """(width, height) in pixels, as stored (not turned upright), by the header alone. Raises as read_picture."""
     with opened_image(path) as opened:
         return opened.image.size
+
+
+def read_upright_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels as read_picture turns it, by the header alone; of a PNG, whose orientation may stand
+    behind its pixels, as stored. Raises as read_picture."""
+    with opened_image(path) as opened:
+        width, height = opened.image.size
+        exif = None if opened.image.format == "PNG" else _exif(opened.image)
+    turned = exif is not None and exif.get(_ORIENTATION, 1) in _ON_ITS_SIDE
+    return (height, width) if turned else (width, height)
 
 
 def read_picture(source: str | Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:

@@ -79,4 +79,4 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell in ("", "reference") or cell.replace(".", "", 1).isdigit()
+    return cell in ("", "reference") or cell.lstrip("+-").replace(".", "", 1).isdigit()

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from u2forge import __version__
 from u2forge.atomic_file import write_atomic
@@ -29,9 +27,10 @@ from u2forge.pipeline.picture_report import STAGES
 from u2forge.pipeline.postprocess import stretch
 from u2forge.pipeline.read_picture import read_picture
 from u2forge.pipeline.segmenter import Segmenter
-from u2forge.precision import PRECISION_MODES, PrecisionMode
+from u2forge.precision import FLOAT_MODES, FloatMode
 from u2forge.report.html_report import ReportPicture, html_report
 from u2forge.report.run_table import HEADINGS, RunRow, text_table
+from u2forge.report.thumbnail import thumbnail
 from u2forge.verbs.demo_photos import demo_photos
 from u2forge.verbs.model_path import model_path
 from u2forge.verbs.open_segmenter import open_segmenter
@@ -116,7 +115,7 @@ def run(
         # Marks the folder as results, which no later run takes for photos.
         write_record(folder, {"verb": "run", "model": model})
         models = []
-        for precision in PRECISION_MODES:
+        for precision in FLOAT_MODES:
             models.append(_open(model, precision, engine, device, threads, progress))
             stack.callback(models[-1].segmenter.close)
         for item, mask_path, cutout_path in zip(inputs, masks, cutouts, strict=True):
@@ -144,7 +143,7 @@ def run(
 
 
 def _open(
-    model: str, precision: PrecisionMode, engine: str, device: str, threads: int | None, progress: bool
+    model: str, precision: FloatMode, engine: str, device: str, threads: int | None, progress: bool
 ) -> _Model:
     segmenter = open_segmenter(
         model, precision=precision, engine=engine, device=device, threads=threads, progress=progress
@@ -181,21 +180,19 @@ def _segment_one(
     return ReportPicture(
         name=str(item.relative),
         note=note,
-        photo_jpeg=encode_picture(_thumbnail(picture.rgb), format="jpeg", icc_profile=picture.icc_profile),
-        mask_png=encode_picture(_thumbnail(reference.mask), format="png"),
-        cutout_webp=encode_picture(_thumbnail(pixels), format="webp", icc_profile=picture.icc_profile),
+        photo_jpeg=encode_picture(
+            thumbnail(picture.rgb, side=THUMBNAIL_PIXELS), format="jpeg", icc_profile=picture.icc_profile
+        ),
+        mask_png=encode_picture(thumbnail(reference.mask, side=THUMBNAIL_PIXELS), format="png"),
+        cutout_webp=encode_picture(
+            thumbnail(pixels, side=THUMBNAIL_PIXELS), format="webp", icc_profile=picture.icc_profile
+        ),
     )
-
-
-def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    return np.asarray(image)
 
 
 def _row(one: _Model, pictures: int) -> RunRow:
     info = one.segmenter.engine.info
-    is_reference = info.precision_asked == PRECISION_MODES[0]
+    is_reference = info.precision_asked == FLOAT_MODES[0]
     differences = [found.mean_difference for found in one.parities]
     return RunRow(
         model=one.name,
