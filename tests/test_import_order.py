@@ -13,8 +13,8 @@ import pytest
 import u2forge
 
 ROOT = Path(u2forge.__file__).parent
-ORDER = "weights graph passes model_file engine pipeline evaluate report verbs cli".split()
-HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage"}
+ORDER = "weights graph passes quantize model_file engine pipeline evaluate report verbs cli".split()
+HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy"}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:

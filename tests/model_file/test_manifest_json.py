@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,9 +14,16 @@ from hypothesis import strategies as st
 
 from u2forge.errors import ModelError
 from u2forge.model_file.content_digest import manifest_entries, manifest_entry_bytes
-from u2forge.model_file.manifest import Manifest, Origin
+from u2forge.model_file.manifest import SCHEMA_VERSION, Manifest, Origin
 from u2forge.model_file.manifest_json import manifest_from_json, manifest_text, manifest_to_json
 from u2forge.model_file.protobuf_fields import NotProtobuf, fields
+from u2forge.model_file.quantization_record import (
+    CALIBRATION_SOURCES,
+    AccuracyRecord,
+    CalibrationRecord,
+    FloatLayer,
+    QuantizationRecord,
+)
 from u2forge.model_file.read import read_manifest
 from u2forge.precision import PrecisionMode
 from u2forge.profiles import PostProfile, PreProfile
@@ -31,6 +39,33 @@ specs = st.builds(
     layout=st.sampled_from(["NCHW", "NHWC"]),
 )
 spec_tuples = st.lists(specs, min_size=1, max_size=7).map(tuple)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+quantizations = st.builds(
+    QuantizationRecord,
+    bits=st.integers(),
+    weight_bits=st.integers(),
+    algorithm=st.text(),
+    weight_granularity=st.text(),
+    activations=st.text(),
+    equalize=numbers,
+    bias_correction=st.booleans(),
+    calibration=st.builds(
+        CalibrationRecord, source=st.sampled_from(CALIBRATION_SOURCES), count=st.integers(), sha256=st.text()
+    ),
+    float_layers=st.lists(st.builds(FloatLayer, name=st.text(), reason=st.text()), max_size=3).map(tuple),
+    accuracy=st.none()
+    | st.builds(
+        AccuracyRecord,
+        pictures=st.integers(),
+        mean_difference=numbers,
+        worst_difference=numbers,
+        worst_iou=numbers,
+        max_loss=numbers,
+        min_iou=numbers,
+        engine=st.text(),
+        executed=st.text(),
+    ),
+)
 manifests = st.builds(
     Manifest,
     name=st.text(),
@@ -43,7 +78,8 @@ manifests = st.builds(
     post=st.sampled_from(get_args(PostProfile)),
     embedded_preprocessing=st.booleans(),
     tools=st.dictionaries(st.text(), st.text()),
-    schema_version=st.just(1),
+    quantization=st.none() | quantizations,
+    schema_version=st.just(SCHEMA_VERSION),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -57,6 +93,32 @@ json_values = st.recursive(
 def test_any_manifest_comes_back_from_json(manifest: Manifest) -> None:
     text = manifest_text(manifest_to_json(manifest))
     assert manifest_from_json(json.loads(text), where="test") == manifest
+
+
+@patient
+@given(manifests, quantizations, st.data())
+def test_a_quantization_with_one_value_replaced_is_refused_by_name_or_read(
+    manifest: Manifest, quantization: QuantizationRecord, data: st.DataObject
+) -> None:
+    values = json.loads(manifest_text(manifest_to_json(replace(manifest, quantization=quantization))))
+    section = values["quantization"]
+    inner = data.draw(
+        st.sampled_from([s for s in (section, section["calibration"], section["accuracy"]) if s])
+    )
+    key = data.draw(st.sampled_from(sorted(inner)))
+    inner[key] = data.draw(json_values)
+    refusal = ""
+    try:
+        read = manifest_from_json(values, where="test")
+    except ModelError as error:
+        refusal = str(error)
+    if refusal:
+        assert f".{key}" in refusal
+        return
+    # A whole number in the place of any number is read as one: 2^53 and beyond rounded.
+    assert json.loads(manifest_text(manifest_to_json(read)), parse_int=float) == json.loads(
+        manifest_text(values), parse_int=float
+    )
 
 
 @patient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import random
 import subprocess
@@ -24,6 +25,12 @@ from u2forge.errors import ModelError, OutputError
 from u2forge.model_file import write as write_module
 from u2forge.model_file.content_digest import MANIFEST_KEY, manifest_entry_bytes
 from u2forge.model_file.manifest_json import manifest_digest
+from u2forge.model_file.quantization_record import (
+    AccuracyRecord,
+    CalibrationRecord,
+    FloatLayer,
+    QuantizationRecord,
+)
 from u2forge.model_file.read import MANIFEST_DIGEST_KEY, open_model_file, read_manifest
 from u2forge.model_file.write import write_model
 from u2forge.tensor_spec import TensorSpec
@@ -198,7 +205,7 @@ def test_a_manifest_that_is_no_json_object(model_path: Path, value: bytes, found
 
 def test_an_unknown_schema_version(model_path: Path) -> None:
     edited(model_path, lambda values: values.update(schema_version=99, new_key=1))
-    refused(model_path, "expected schema version 1, the one that this u2forge reads; found version 99")
+    refused(model_path, "expected schema version 2, the one that this u2forge reads; found version 99")
 
 
 @pytest.mark.parametrize(
@@ -217,8 +224,8 @@ def test_an_unknown_schema_version(model_path: Path) -> None:
         (lambda v: v.update(post="mine"), "manifest.post: expected one of stretch"),
         (lambda v: v.update(embedded_preprocessing=1), "manifest.embedded_preprocessing: expected bool"),
         (lambda v: v.update(tools={"onnx": 1}), "manifest.tools: expected strings only"),
-        (lambda v: v.update(inputs=[]), "manifest.inputs: expected 1 to 64 entries; found 0 entries"),
-        (lambda v: v.update(outputs=v["outputs"] * 65), "manifest.outputs: expected 1 to 64 entries"),
+        (lambda v: v.update(inputs=[]), "manifest.inputs: expected 1 to 512 entries; found 0 entries"),
+        (lambda v: v.update(outputs=v["outputs"] * 513), "manifest.outputs: expected at most 512 entries"),
         (lambda v: v.update(inputs=[3]), "manifest.inputs: an object; found 3"),
         (lambda v: v["inputs"][0].update(dtype="float8"), "manifest.inputs.dtype: expected one of float32"),
         (lambda v: v["inputs"][0].update(layout="CHWN"), "manifest.inputs.layout: expected one of NCHW"),
@@ -237,6 +244,112 @@ def test_a_manifest_with_a_wrong_key_names_it(
     model_path: Path, edit: Callable[[dict[str, Any]], object], wording: str
 ) -> None:
     refused(edited(model_path, edit), wording)
+
+
+QUANTIZATION = QuantizationRecord(
+    bits=8,
+    weight_bits=7,
+    algorithm="linear",
+    weight_granularity="per_channel",
+    activations="asymmetric",
+    equalize=0.25,
+    bias_correction=True,
+    calibration=CalibrationRecord("pictures", 96, "0" * 64),
+    float_layers=(FloatLayer("outconv", "it fuses logits"),),
+    accuracy=AccuracyRecord(32, 0.001, 0.004, 0.97, 0.002, 0.95, "openvino 2026.4", "int8"),
+)
+
+
+def with_quantization(path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
+    """The same file with a quantization section, edited."""
+    section = dataclasses.asdict(QUANTIZATION)
+    edit(section)
+    return edited(path, lambda values: values.update(quantization=section))
+
+
+def test_a_quantization_section_is_read(model_path: Path) -> None:
+    with_quantization(model_path, lambda section: None)
+    assert open_model_file(model_path).manifest.quantization == QUANTIZATION
+    with_quantization(model_path, lambda section: section.update(accuracy=None, float_layers=[]))
+    expected = dataclasses.replace(QUANTIZATION, accuracy=None, float_layers=())
+    assert read_manifest(model_path).quantization == expected
+
+
+def test_a_whole_number_is_a_number(model_path: Path) -> None:
+    with_quantization(model_path, lambda section: section.update(equalize=1))
+    assert read_manifest(model_path).quantization == dataclasses.replace(QUANTIZATION, equalize=1.0)
+
+
+def test_a_manifest_without_the_quantization_key_is_refused(model_path: Path) -> None:
+    edited(model_path, lambda values: values.pop("quantization"))
+    refused(model_path, "manifest.quantization: expected a key of kind dict; found no such key")
+
+
+@pytest.mark.parametrize(
+    ("edit", "wording"),
+    [
+        (lambda q: q.pop("bits"), "quantization.bits: expected a key of kind int; found no such key"),
+        (lambda q: q.update(bits=8.0), "quantization.bits: expected int; found 8.0"),
+        (lambda q: q.update(weight_bits=True), "quantization.weight_bits: expected int; found True"),
+        (lambda q: q.update(algorithm=None), "quantization.algorithm: expected str; found None"),
+        (lambda q: q.update(bias_correction=1), "quantization.bias_correction: expected bool; found 1"),
+        (lambda q: q.update(equalize="0.25"), "quantization.equalize: expected float; found 0.25"),
+        (lambda q: q.update(equalize=True), "quantization.equalize: expected float; found True"),
+        (lambda q: q.update(equalize=math.nan), "quantization.equalize: expected a finite number; found nan"),
+        (
+            lambda q: q.update(equalize=-math.inf),
+            "quantization.equalize: expected a finite number; found -inf",
+        ),
+        (lambda q: q.update(equalize=10**400), "quantization.equalize: expected a finite number; found 10"),
+        (lambda q: q.update(colour="red"), "quantization.colour: expected no further keys; found unknown"),
+        (lambda q: q.update(calibration=None), "quantization.calibration: expected dict; found None"),
+        (
+            lambda q: q["calibration"].update(source="web"),
+            "calibration.source: expected one of pictures, random",
+        ),
+        (
+            lambda q: q["calibration"].pop("sha256"),
+            "quantization.calibration.sha256: expected a key of kind str",
+        ),
+        (
+            lambda q: q["calibration"].update(mood=1),
+            "quantization.calibration.mood: expected no further keys",
+        ),
+        (lambda q: q.update(float_layers={}), "quantization.float_layers: expected list; found {}"),
+        (lambda q: q.update(float_layers=["x"]), "quantization.float_layers: an object; found x"),
+        (
+            lambda q: q.update(float_layers=list(q["float_layers"]) * 513),
+            "quantization.float_layers: expected at most 512 entries; found 513 entries",
+        ),
+        (
+            lambda q: q["float_layers"][0].pop("reason"),
+            "quantization.float_layers.reason: expected a key of kind",
+        ),
+        (
+            lambda q: q["float_layers"][0].update(why=1),
+            "quantization.float_layers.why: expected no further keys",
+        ),
+        (lambda q: q.update(accuracy=0.001), "quantization.accuracy: expected dict; found 0.001"),
+        (
+            lambda q: q["accuracy"].update(worst_iou=math.nan),
+            "accuracy.worst_iou: expected a finite number; found",
+        ),
+        (
+            lambda q: q["accuracy"].update(pictures=3.5),
+            "quantization.accuracy.pictures: expected int; found 3.5",
+        ),
+        (lambda q: q["accuracy"].update(best=1), "quantization.accuracy.best: expected no further keys"),
+    ],
+)
+def test_a_broken_quantization_section_names_the_key(
+    model_path: Path, edit: Callable[[dict[str, Any]], object], wording: str
+) -> None:
+    refused(with_quantization(model_path, edit), wording)
+
+
+def test_a_quantization_section_of_another_kind(model_path: Path) -> None:
+    edited(model_path, lambda values: values.update(quantization=[]))
+    refused(model_path, r"manifest.quantization: expected dict; found \[\]")
 
 
 def test_a_manifest_changed_by_hand(model_path: Path) -> None:

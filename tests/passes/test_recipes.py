@@ -14,7 +14,8 @@ from pass_checks import content
 
 from small_networks import random_batch, random_graph, run_onnxruntime, worst_difference
 from u2forge.errors import ModelError
-from u2forge.passes.recipes import offline_graph
+from u2forge.passes.recipes import finished, offline_graph
+from u2forge.precision import PrecisionMode
 from u2forge.profiles import MEAN_RGB, STD_RGB
 
 SEVEN = {"Conv": 119, "Relu": 112, "Concat": 51, "Resize": 38, "MaxPool": 33, "Add": 11, "Sigmoid": 1}
@@ -100,6 +101,22 @@ def test_any_size_within_the_limits_builds_and_runs(height: int, width: int) -> 
     (output,) = run_onnxruntime(model, {"image": random_batch(1, 3, height, width)})
     assert output.shape == (1, 1, height, width)
     assert np.isfinite(output).all()
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "qint8_mixed_float32", "qint16_mixed_float32"])
+def test_a_graph_of_float32_is_finished_as_it_is(precision: PrecisionMode) -> None:
+    model = built()
+    before = content(model)
+    assert finished(model, precision) is model
+    assert content(model) == before
+
+
+@pytest.mark.parametrize("precision", ["force_float16", "qint8_mixed_float16", "qint16_mixed_float16"])
+def test_a_graph_of_float16_is_finished_with_its_float_weights_halved(precision: PrecisionMode) -> None:
+    model = built()
+    assert finished(model, precision) is model
+    kinds = Counter(value.dtype for value in model.graph.initializers.values() if value.const_value.size > 1)
+    assert kinds[ir.DataType.FLOAT16] == SEVEN["Conv"]
 
 
 def test_our_own_errors_come_through() -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from u2forge.engine.compiled_cache import compiled_model_folder
 from u2forge.engine.fits_manifest import FoundTensor, check_fits_manifest
+from u2forge.engine.integer_products import check_integer_products
 from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import has_native_bfloat16, is_arm, usable_processors
 from u2forge.engine.protocol import EngineInfo, EngineOptions, Tensors
 from u2forge.errors import EngineError
 from u2forge.model_file.read import ModelFile
-from u2forge.precision import PrecisionMode
+from u2forge.precision import PrecisionMode, float_type
 
 if TYPE_CHECKING:
     import openvino
@@ -36,6 +37,7 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
         "NUM_STREAMS": options.streams,
     }
     if device == "CPU":
+        check_integer_products(model, engine=NAME)
         # Pinning fights with the decoding threads, and is no faster without them: 772 ms to 803 ms in float32,
         # 156 ms both in bfloat16, medians on two processors.
         properties |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
@@ -120,8 +122,9 @@ def find_device(devices: Sequence[str], asked: str) -> str:
 
 
 def precision_hint(core: openvino.Core, device: str, precision: PrecisionMode) -> str:
-    """What to ask OpenVINO for: half precision only where the device computes in it, else f32."""
-    if precision == "force_float32":
+    """What to ask OpenVINO for, of all that is not in integers: half precision only where the device computes in it,
+    else f32."""
+    if float_type(precision) == "float32":
         return "f32"
     capabilities = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if device != "CPU" or is_arm():

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from u2forge.model_file.manifest import Manifest, Origin
 from u2forge.model_file.write import write_model
-from u2forge.precision import PrecisionMode
+from u2forge.precision import PrecisionMode, quantized_bits
 from u2forge.tensor_spec import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
 
 # Wide and large enough that an engine takes its usual kernels.
 _CHANNELS = 32
@@ -17,24 +22,40 @@ _SIZE = 32
 
 
 def write_probe_model(path: Path, precision: PrecisionMode) -> None:
-    """Writes a model of two 3×3 convolutions, float32 (1, 32, 32, 32) in and out, all weights 1/288."""
+    """Writes a model of two 3×3 convolutions, float32 (1, 32, 32, 32) in and out, all weights 1/288; in a quantized
+    precision, the same with rounded activations and weights."""
     import onnx
     import onnx_ir
 
     shape = (1, _CHANNELS, _SIZE, _SIZE)
-    weights = np.full((_CHANNELS, _CHANNELS, 3, 3), 1 / (9 * _CHANNELS), np.float32)
-    convolutions = [
-        onnx.helper.make_node("Conv", [source, "weights"], [target], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-        for source, target in (("image", "between"), ("between", "d0"))
-    ]
+    bits = quantized_bits(precision)
+    nodes: list[onnx.NodeProto] = []
+    weights, constants = _weights(nodes, bits)
+    source = "image"
+    for target in ("between", "d0"):
+        rounded = source if bits is None else _rounded(nodes, source)
+        nodes.append(
+            onnx.helper.make_node(
+                "Conv", [rounded, weights], [target], kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+            )
+        )
+        source = target
+    if bits is not None:
+        constants |= {
+            "scale": np.array(1 / 255 if bits == 8 else 1 / 65535, np.float32),
+            "zero_point": np.array(0, f"uint{bits}"),
+        }
     graph = onnx.helper.make_graph(
-        convolutions,
+        nodes,
         "probe",
         [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)],
         [onnx.helper.make_tensor_value_info("d0", onnx.TensorProto.FLOAT, shape)],
-        [onnx.numpy_helper.from_array(weights, "weights")],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    opset, ir_version = (21, 10) if bits == 16 else (18, 8)
+    proto = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=ir_version
+    )
     manifest = Manifest(
         name="probe",
         architecture="probe",
@@ -48,3 +69,31 @@ def write_probe_model(path: Path, precision: PrecisionMode) -> None:
         tools={},
     )
     write_model(onnx_ir.serde.deserialize_model(proto), manifest, path)
+
+
+def _weights(nodes: list[onnx.NodeProto], bits: int | None) -> tuple[str, dict[str, NDArray[Any]]]:
+    """The name of the weights, and the constants that they are made of; quantized ones get their node."""
+    import onnx
+
+    shape = (_CHANNELS, _CHANNELS, 3, 3)
+    value = 1 / (9 * _CHANNELS)
+    if bits is None:
+        return "weights", {"weights": np.full(shape, value, np.float32)}
+    level = 2 ** (bits - 1) - 1
+    nodes.append(onnx.helper.make_node("DequantizeLinear", ["levels", "weight_scale"], ["weights"]))
+    return "weights", {
+        "levels": np.full(shape, level, f"int{bits}"),
+        "weight_scale": np.array(value / level, np.float32),
+    }
+
+
+def _rounded(nodes: list[onnx.NodeProto], source: str) -> str:
+    import onnx
+
+    nodes += [
+        onnx.helper.make_node("QuantizeLinear", [source, "scale", "zero_point"], [f"{source}.quantized"]),
+        onnx.helper.make_node(
+            "DequantizeLinear", [f"{source}.quantized", "scale", "zero_point"], [f"{source}.rounded"]
+        ),
+    ]
+    return f"{source}.rounded"

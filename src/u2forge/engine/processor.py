@@ -10,6 +10,7 @@ from pathlib import Path
 _CGROUP2_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+_VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
 _NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -48,9 +49,20 @@ def processor_name() -> str:
 @cache
 def has_native_bfloat16() -> bool | None:
     """Whether an x86 processor multiplies bfloat16 in hardware; None where the system does not tell."""
+    return _has_one_of(_NATIVE_BFLOAT16_FLAGS)
+
+
+@cache
+def has_vnni() -> bool | None:
+    """Whether an x86 processor adds products of 8-bit integers in 32 bits at once; None where the system does not tell,
+    and on other processors."""
+    return _has_one_of(_VNNI_FLAGS)
+
+
+def _has_one_of(flags: set[str]) -> bool | None:
     for line in _cpuinfo():
         if line.startswith("flags"):
-            return bool(_NATIVE_BFLOAT16_FLAGS & set(line.split()))
+            return bool(flags & set(line.split()))
     return None
 
 

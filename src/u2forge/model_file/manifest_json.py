@@ -7,15 +7,23 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from u2forge.errors import ModelError
 from u2forge.model_file.manifest import SCHEMA_VERSION, Manifest, Origin
+from u2forge.model_file.quantization_record import (
+    CALIBRATION_SOURCES,
+    AccuracyRecord,
+    CalibrationRecord,
+    FloatLayer,
+    QuantizationRecord,
+)
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES
 from u2forge.tensor_spec import TensorSpec
 
-_MAX_TENSORS = 64
+# More than a U²-Net has convolutions or outputs.
+_MAX_ENTRIES = 512
 # A batch of 64 pictures of 1024 × 1024: what a crafted file says beyond that would only fill the memory.
 _MAX_ELEMENTS = 64 * 3 * 1024 * 1024
 _LAYOUTS = ("NCHW", "NHWC")
@@ -58,12 +66,13 @@ def manifest_from_json(values: object, *, where: str) -> Manifest:
             format=origin.take("format", str),
             sha256=origin.take("sha256", str),
         ),
-        inputs=reader.each("inputs", _tensor_spec),
-        outputs=reader.each("outputs", _tensor_spec),
+        inputs=reader.some("inputs", _tensor_spec),
+        outputs=reader.some("outputs", _tensor_spec),
         pre=reader.choice("pre", PRE_PROFILES),
         post=reader.choice("post", POST_PROFILES),
         embedded_preprocessing=reader.take("embedded_preprocessing", bool),
         tools=reader.strings("tools"),
+        quantization=reader.optional("quantization", _quantization),
         schema_version=version,
     )
     origin.finish()
@@ -82,6 +91,57 @@ def _tensor_spec(reader: _Reader) -> TensorSpec:
         raise reader.wrong("shape", f"{len(spec.layout)} sizes, as in {spec.layout}", spec.shape)
     reader.finish()
     return spec
+
+
+def _quantization(reader: _Reader) -> QuantizationRecord:
+    record = QuantizationRecord(
+        bits=reader.take("bits", int),
+        weight_bits=reader.take("weight_bits", int),
+        algorithm=reader.take("algorithm", str),
+        weight_granularity=reader.take("weight_granularity", str),
+        activations=reader.take("activations", str),
+        equalize=reader.number("equalize"),
+        bias_correction=reader.take("bias_correction", bool),
+        calibration=_calibration(reader.inner("calibration")),
+        float_layers=reader.each("float_layers", _float_layer),
+        accuracy=reader.optional("accuracy", _accuracy),
+    )
+    reader.finish()
+    return record
+
+
+def _calibration(reader: _Reader) -> CalibrationRecord:
+    record = CalibrationRecord(
+        source=reader.choice("source", CALIBRATION_SOURCES),
+        count=reader.take("count", int),
+        sha256=reader.take("sha256", str),
+    )
+    reader.finish()
+    return record
+
+
+def _float_layer(reader: _Reader) -> FloatLayer:
+    layer = FloatLayer(name=reader.take("name", str), reason=reader.take("reason", str))
+    reader.finish()
+    return layer
+
+
+def _accuracy(reader: _Reader) -> AccuracyRecord:
+    record = AccuracyRecord(
+        pictures=reader.take("pictures", int),
+        mean_difference=reader.number("mean_difference"),
+        worst_difference=reader.number("worst_difference"),
+        worst_iou=reader.number("worst_iou"),
+        max_loss=reader.number("max_loss"),
+        min_iou=reader.number("min_iou"),
+        engine=reader.take("engine", str),
+        executed=reader.take("executed", str),
+    )
+    reader.finish()
+    return record
+
+
+T = TypeVar("T")
 
 
 class _Reader:
@@ -111,11 +171,35 @@ class _Reader:
     def inner(self, key: str) -> _Reader:
         return _Reader(self.take(key, dict), self._where, f"{self._name}.{key}")
 
-    def each(self, key: str, read: Callable[[_Reader], TensorSpec]) -> tuple[TensorSpec, ...]:
+    def optional(self, key: str, read: Callable[[_Reader], T]) -> T | None:
+        if key in self._values and self._values[key] is None:
+            del self._values[key]
+            return None
+        return read(self.inner(key))
+
+    def each(self, key: str, read: Callable[[_Reader], T]) -> tuple[T, ...]:
         values = self.take(key, list)
-        if not 0 < len(values) <= _MAX_TENSORS:
-            raise self.wrong(key, f"1 to {_MAX_TENSORS} entries", f"{len(values)} entries")
+        if len(values) > _MAX_ENTRIES:
+            raise self.wrong(key, f"at most {_MAX_ENTRIES} entries", f"{len(values)} entries")
         return tuple(read(_Reader(value, self._where, f"{self._name}.{key}")) for value in values)
+
+    def some(self, key: str, read: Callable[[_Reader], T]) -> tuple[T, ...]:
+        found = self.each(key, read)
+        if not found:
+            raise self.wrong(key, f"1 to {_MAX_ENTRIES} entries", "0 entries")
+        return found
+
+    def number(self, key: str) -> float:
+        value = self._values.get(key)
+        if type(value) is int:
+            try:
+                self._values[key] = float(value)
+            except OverflowError:
+                raise self.wrong(key, "a finite number", value) from None
+        found: float = self.take(key, float)
+        if not math.isfinite(found):
+            raise self.wrong(key, "a finite number", found)
+        return found
 
     def shape(self, key: str) -> tuple[int | None, ...]:
         sizes = self.take(key, list)

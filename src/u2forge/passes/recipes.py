@@ -13,7 +13,7 @@ from u2forge.passes.freeze_shapes import FreezeShapes
 from u2forge.passes.keep_outputs import KeepOutputs
 from u2forge.passes.remove_identities import RemoveIdentities
 from u2forge.passes.store_fp16_weights import StoreFp16Weights
-from u2forge.precision import PrecisionMode
+from u2forge.precision import FloatMode, PrecisionMode, float_type
 
 
 def offline_graph(
@@ -23,7 +23,7 @@ def offline_graph(
     batch_size: int | None,
     height: int,
     width: int,
-    precision: PrecisionMode,
+    precision: FloatMode,
     embed_preprocessing: bool,
 ) -> ir.Model:
     """A smaller graph that computes the same as `model`, which stays as it is, at one picture size.
@@ -40,10 +40,15 @@ def offline_graph(
     ]
     if embed_preprocessing:
         passes.append(EmbedPreprocessing())
-    if precision == "force_float16":
-        passes.append(StoreFp16Weights())
     # One by one, not as a Sequential: that would wrap our own errors in its PassError.
     result = model.clone()
     for step in passes:
         step(result)
-    return result
+    return finished(result, precision)
+
+
+def finished(model: ir.Model, precision: PrecisionMode) -> ir.Model:
+    """The model itself, its float weights stored as the precision says. The last step, after quantization too."""
+    if float_type(precision) == "float16":
+        StoreFp16Weights()(model)
+    return model

@@ -11,7 +11,7 @@ from u2forge.cache_dir import cache_dir
 from u2forge.cache_lock import cache_lock
 from u2forge.errors import InputError, ModelError
 from u2forge.model_file.read import read_manifest
-from u2forge.precision import PrecisionMode
+from u2forge.precision import FLOAT_MODES, PrecisionMode
 from u2forge.weights.cards import CARDS
 from u2forge.weights.fetch import fetch_weights
 
@@ -30,6 +30,7 @@ def model_path(
     Raises InputError where `model` is neither, or where a file was built for another precision or batch.
     """
     if str(model) in CARDS:
+        _check_float(str(model), precision)
         return _built_once(str(model), precision or "force_float32", batch_size or 1, progress)
     path = Path(model).expanduser()
     if not path.exists():
@@ -69,6 +70,18 @@ def _built_once(name: str, precision: PrecisionMode, batch_size: int, progress: 
 
             build(weights, out=path, precision=precision, batch_size=batch_size, name=name)
     return path
+
+
+def _check_float(name: str, precision: PrecisionMode | None) -> None:
+    """A quantized model needs pictures to calibrate with, which a name alone does not bring."""
+    if precision is not None and precision not in FLOAT_MODES:
+        raise InputError(
+            where=f"model {name!r}, --precision {precision}",
+            expected=f"{' or '.join(FLOAT_MODES)} with a name, or a quantized model file",
+            found="no pictures to calibrate with",
+            fix=f"run `u2forge build {name} -o model.onnx --precision {precision} --calibration FOLDER`, "
+            "then --model model.onnx",
+        )
 
 
 def _is_readable(path: Path) -> bool:

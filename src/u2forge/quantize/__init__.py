@@ -1,0 +1,1 @@
+"""Float graph and calibration statistics → quantized graph (QDQ), its ranges, and what each layer costs."""

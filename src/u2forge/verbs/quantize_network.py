@@ -1,0 +1,337 @@
+"""A float network and calibration data → the quantized graph that passed the gate, and its record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from u2forge.errors import AccuracyError
+from u2forge.evaluate.accuracy_gate import AccuracyGate, MapLoss, map_loss
+from u2forge.model_file.manifest import Manifest
+from u2forge.model_file.quantization_record import AccuracyRecord, FloatLayer, QuantizationRecord
+from u2forge.passes.recipes import finished
+from u2forge.precision import PrecisionMode
+from u2forge.quantize.calibration_faults import option_faults, range_faults
+from u2forge.quantize.options import QuantizeOptions
+from u2forge.report.layer_table import LayerRow, QuantizationReport
+from u2forge.verbs.calibrate import Calibration, CheckPicture, require_check_pictures
+from u2forge.verbs.calibration_data import CalibrationData, calibration_record, check_range_names
+from u2forge.verbs.trial_model import TrialEngine
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+    from u2forge.quantize.observe import Calibrated, Observation
+    from u2forge.quantize.quantized_layers import QuantizedLayers
+
+_logger = logging.getLogger(__name__)
+
+# Sampled pixels of one activation, over all pictures: memory stays at some 300 MB for the full network.
+_SAMPLED_PIXELS = 4096
+# A ranking runs once for each layer, over the pictures that show the loss best.
+_PICTURES_TO_RANK = 8
+# So much of the work may stay in float; beyond, the model were no quantized one any more.
+MOST_FLOAT_WORK = 0.25
+# A loss so many times the limit has another cause than single layers.
+_HOPELESS = 10.0
+_CURVE_COUNTS = (1, 2, 4, 8, 16, 32, 64)
+SENSITIVE_REASON = "sensitive: in integers, the model's loss is over the limit"
+
+
+@dataclass(frozen=True)
+class QuantizeRequest:
+    """All that was asked for. gate: None builds without any check; report: whether to rank the layers in any case."""
+
+    precision: PrecisionMode
+    data: CalibrationData
+    options: QuantizeOptions
+    gate: AccuracyGate | None
+    trial: TrialEngine
+    report: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedNetwork:
+    """graph: finished; record: for its manifest; report: None where layers were not ranked; failures: calibration
+    pictures that could not be read."""
+
+    graph: onnx_ir.Model
+    record: QuantizationRecord
+    report: QuantizationReport | None
+    failures: tuple[str, ...]
+
+
+def quantize_network(
+    request: QuantizeRequest,
+    *,
+    single: onnx_ir.Model,
+    target: onnx_ir.Model,
+    manifest_of: Callable[[onnx_ir.Model], Manifest],
+) -> QuantizedNetwork:
+    """The quantized form of `target`, an offline float graph; `single`: the same for a batch of one and d0 alone.
+
+    manifest_of: what to open a trial graph with. Raises AccuracyError where the gate does not hold even with the
+    layers that may stay in float, InputError, EngineError.
+    """
+    from u2forge.quantize.quantized_layers import quantized_layers
+    from u2forge.quantize.wiring import activations
+
+    names = [str(value.name) for value in activations(single.graph)]
+    check_range_names(request.data, names)
+    calibration, calibrated = _calibrated(request, single, manifest_of)
+    layers = quantized_layers(
+        target, calibrated.activations, request.options, custom_ranges=request.data.ranges
+    )
+    search = _Search(request, layers, calibrated, calibration, manifest_of)
+    if request.gate is not None:
+        search.settle()
+    report = search.report() if request.report else None
+    record = QuantizationRecord(
+        bits=request.options.bits,
+        weight_bits=16 if request.options.bits == 16 else request.options.weight_bits,
+        algorithm=request.options.algorithm,
+        weight_granularity=request.options.weight_granularity,
+        activations=request.options.activations,
+        equalize=request.options.equalize,
+        bias_correction=request.options.bias_correction,
+        calibration=calibration_record(request.data, calibration.read),
+        float_layers=search.float_records(),
+        accuracy=search.accuracy,
+    )
+    return QuantizedNetwork(search.graph(search.kept), record, report, tuple(calibration.failures))
+
+
+def _calibrated(
+    request: QuantizeRequest, single: onnx_ir.Model, manifest_of: Callable[[onnx_ir.Model], Manifest]
+) -> tuple[Calibration, Calibrated]:
+    from u2forge.quantize.observe import observation
+
+    pictures = max(1, request.data.count if request.data.source != "ranges" else 1)
+    grid = int(np.clip(np.sqrt(_SAMPLED_PIXELS / pictures), 2, 32))
+    watched: Observation = observation(single, grid=grid, native_ranges=request.options.bits == 16)
+    manifest = replace(manifest_of(watched.model), precision="force_float32")
+    with request.trial.opened(watched.model, manifest) as segmenter:
+        calibration = Calibration(watched, segmenter, progress=request.progress)
+        calibration.run(request.data)
+    for failure in calibration.failures:
+        _logger.warning("left out of the calibration: %s", failure)
+    faults = calibration.faults()
+    if request.gate is not None:
+        require_check_pictures(calibration.check, blank=calibration.blank_checks, faults=faults)
+        if faults:
+            raise AccuracyError(
+                where="accuracy gate, calibration pictures",
+                expected="ordinary photos, decoded as at inference",
+                found="; ".join(faults),
+                fix="calibrate with such photos (--max-loss none builds without any check)",
+            )
+    elif faults:
+        _logger.warning("calibration pictures: %s", "; ".join(faults))
+    if calibration.statistics.pictures:
+        return calibration, calibration.statistics.result()
+    return calibration, _of_ranges(request.data, watched)
+
+
+def _of_ranges(data: CalibrationData, watched: Observation) -> Calibrated:
+    """What is known where nothing but ranges was given: no means, so that biases are not corrected."""
+    from u2forge.quantize.observe import Calibrated
+    from u2forge.quantize.tensor_statistics import TensorStatistics
+
+    found = {}
+    for item in watched.observed:
+        if item.kind == "activation":
+            low, high = data.ranges[item.name]
+            zeros, ones = np.zeros(item.channels), np.ones(item.channels)
+            found[item.name] = TensorStatistics(
+                low * ones, high * ones, zeros, ones, np.zeros((0, item.channels), np.float32)
+            )
+    return Calibrated(found, {}, {})
+
+
+@dataclass(eq=False)
+class _Search:
+    """Trials of graphs with some layers in float; `kept` are those that were settled on."""
+
+    request: QuantizeRequest
+    layers: QuantizedLayers
+    calibrated: Calibrated
+    calibration: Calibration
+    manifest_of: Callable[[onnx_ir.Model], Manifest]
+    kept: tuple[str, ...] = field(init=False)
+    accuracy: AccuracyRecord | None = None
+    gains: dict[str, float] = field(default_factory=dict)
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.kept = self.layers.fragile
+
+    def graph(self, float_layers: Collection[str]) -> onnx_ir.Model:
+        """The finished graph with these layers in float."""
+        from u2forge.quantize.insert_qdq import quantized_graph
+        from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
+
+        model = quantized_graph(self.layers, float_layers=float_layers)
+        if self.calibrated.pre_activations:
+            add_native_ranges(model, native_ranges(self.layers, self.calibrated))
+        return finished(model, self.request.precision)
+
+    def loss(self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None) -> MapLoss:
+        """What the graph loses on check pictures (all, where not given)."""
+        return self._measured(float_layers, check)[0]
+
+    def settle(self) -> None:
+        """Finds the layers to keep in float, if any. Raises AccuracyError where the gate cannot hold."""
+        gate = self.request.gate
+        assert gate is not None
+        loss = self._accept(self.kept)
+        if gate.holds(loss):
+            return
+        if loss.mean_difference > _HOPELESS * gate.max_loss:
+            raise self._refused(loss, "too far off for single layers to be the cause")
+        kept = self._fewest(gate)
+        if kept is None:
+            at_most = f"also with the costliest layers in float, {MOST_FLOAT_WORK:.0%} of the work at most"
+            raise self._refused(loss, at_most)
+        self.kept = (*self.layers.fragile, *kept)
+        self._accept(self.kept)
+        _logger.warning(
+            "%d of %d layers stay in float, so that the loss is within the limit: %s",
+            len(self.kept),
+            len(self.layers.layers),
+            ", ".join(self.kept),
+        )
+
+    def report(self) -> QuantizationReport:
+        """Every layer with its cost, and the loss by the number of layers left in float."""
+        self._rank()
+        fragile = self.layers.fragile
+        ranked = [*fragile, *self.gains]
+        counts = sorted({0, len(fragile), *(count for count in _CURVE_COUNTS if count < len(ranked))})
+        curve = [(count, self.loss(ranked[:count]).mean_difference) for count in counts]
+        work = self._work()
+        rows = tuple(
+            LayerRow(
+                name=name,
+                work=work[name],
+                weight_snr_db=layer.weight_snr_db,
+                input_snr_db=layer.input_snr_db,
+                border_error=layer.border_error,
+                gain=self.gains.get(name),
+                kept_in_float=name in self.kept,
+            )
+            for name, layer in self.layers.layers.items()
+        )
+        return QuantizationReport(rows=rows, curve=tuple(curve), accuracy=self.accuracy)
+
+    def float_records(self) -> tuple[FloatLayer, ...]:
+        """The layers that are not quantized, each with its reason."""
+        from u2forge.quantize.quantized_layers import FRAGILE_REASON
+        from u2forge.quantize.wiring import FUSING_REASON
+
+        others = [
+            str(node.name)
+            for node in self.layers.model.graph
+            if node.op_type == "Conv" and str(node.name) not in self.layers.layers
+        ]
+        fragile = self.layers.fragile
+        return tuple(
+            [FloatLayer(name, FRAGILE_REASON if name in fragile else SENSITIVE_REASON) for name in self.kept]
+            + [FloatLayer(name, FUSING_REASON) for name in others]
+        )
+
+    def _measured(
+        self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None
+    ) -> tuple[MapLoss, list[float], str, str]:
+        pictures = self.calibration.check if check is None else check
+        graph = self.graph(float_layers)
+        maps, info = self.request.trial.maps(
+            graph, self.manifest_of(graph), [one.prepared for one in pictures]
+        )
+        references = [one.reference for one in pictures]
+        loss = map_loss([one.name for one in pictures], maps, references)
+        each = [float(np.abs(a - b).mean()) for a, b in zip(maps, references, strict=True)]
+        return loss, each, f"{info.engine} {info.version}", info.precision_executed
+
+    def _accept(self, float_layers: Collection[str]) -> MapLoss:
+        gate = self.request.gate
+        assert gate is not None
+        loss, each, engine, executed = self._measured(float_layers)
+        self._differences = each
+        self.accuracy = AccuracyRecord(
+            pictures=loss.pictures,
+            mean_difference=loss.mean_difference,
+            worst_difference=loss.worst_difference,
+            worst_iou=loss.worst_iou,
+            max_loss=gate.max_loss,
+            min_iou=gate.min_iou,
+            engine=engine,
+            executed=executed,
+        )
+        return loss
+
+    def _rank(self) -> None:
+        from u2forge.quantize.layer_search import rank_layers
+
+        if self.gains:
+            return
+        fragile = self.layers.fragile
+        each = self._measured(fragile)[1]
+        worst = np.argsort(each)[::-1][:_PICTURES_TO_RANK]
+        pictures = [self.calibration.check[int(index)] for index in worst]
+        names = [name for name in self.layers.layers if name not in fragile]
+        with tqdm(total=len(names), unit="layer", desc="ranking", disable=not self.request.progress) as bar:
+            costs = rank_layers(
+                lambda kept: self.loss((*fragile, *kept), pictures).mean_difference,
+                names,
+                on_layer=lambda _: bar.update(),
+            )
+        self.gains = {cost.name: cost.gain for cost in costs}
+
+    def _fewest(self, gate: AccuracyGate) -> tuple[str, ...] | None:
+        from u2forge.quantize.layer_search import fewest_float_layers
+
+        self._rank()
+        return fewest_float_layers(
+            lambda kept: gate.holds(self.loss((*self.layers.fragile, *kept))),
+            list(self.gains),
+            weight=self._work(),
+            most_weight=MOST_FLOAT_WORK,
+        )
+
+    def _work(self) -> dict[str, float]:
+        """Each layer's share of the multiply-accumulates."""
+        from u2forge.graph.summary import summarize
+
+        layers = summarize(self.layers.model).layers
+        total = sum(layer.macs for layer in layers)
+        return {layer.name: layer.macs / total for layer in layers if layer.name in self.layers.layers}
+
+    def _refused(self, loss: MapLoss, why: str) -> AccuracyError:
+        gate, options = self.request.gate, self.request.options
+        assert gate is not None
+        causes = [*self._range_faults(), *option_faults(options)]
+        if not causes:
+            causes = ["unlike the check pictures, or too few calibration pictures"] * (
+                self.calibration.statistics.pictures < 16
+            )
+        told = f"; likely cause: {'; '.join(causes)}" if causes else ""
+        return AccuracyError(
+            where=f"accuracy gate, {self.request.precision} on {loss.pictures} check pictures",
+            expected=f"mean map difference of at most {gate.max_loss:g} and IoU of at least {gate.min_iou:g}",
+            found=f"{gate.excess(loss)} ({why}){told}",
+            fix="mend the cause, choose qint16 or a float precision, or allow more with --max-loss",
+        )
+
+    def _range_faults(self) -> list[str]:
+        from u2forge.quantize.equalize import scaled_statistics
+
+        if not self.calibration.check_statistics.pictures:
+            return []
+        seen = scaled_statistics(self.calibration.check_statistics.result().activations, self.layers.scales)
+        return range_faults(self.layers.activations, seen)
