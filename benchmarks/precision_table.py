@@ -162,12 +162,7 @@ def make_candidates(options: argparse.Namespace) -> list[Candidate]:
         Candidate(
             "NNCF, ONNX graph", "onnxruntime", partial(open_runtime, peer, "nncf_onnx.onnx"), slow=True
         ),
-        Candidate(
-            "ONNX Runtime static",
-            "onnxruntime",
-            partial(open_runtime, peer, "onnxruntime_static.onnx"),
-            slow=True,
-        ),
+        # ONNX Runtime 1.32 refuses to load what its own quantizer made of this graph (sizes of Resize).
     ]
     return found
 
@@ -298,6 +293,7 @@ def accuracy_rows(
                 "worst_difference": float(np.max(differences)),
                 "worst_iou": float(np.min(ious)),
                 "below_iou_0.95": int(np.sum(np.array(ious) < 0.95)),
+                "below_iou_0.93": int(np.sum(np.array(ious) < 0.93)),
             }
         )
         print(json.dumps(rows[-1]), flush=True)

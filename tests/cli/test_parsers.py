@@ -12,7 +12,7 @@ from u2forge.cli.main import VERBS, verb_parser
 
 # Options of the command line alone, and arguments of the functions alone.
 PRINTING = {"help", "json", "verbose", "verb"}
-FUNCTIONS_ONLY = {"progress", "on_start", "on_report", "on_picture", "on_result"}
+FUNCTIONS_ONLY = {"progress", "on_layers", "on_start", "on_report", "on_picture", "on_result"}
 
 
 def options_of(verb: str) -> dict[str, argparse.Action]:

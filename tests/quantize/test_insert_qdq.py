@@ -50,6 +50,8 @@ CLOSE_8 = 0.01
 CLOSE_16 = 1e-4
 # The small graph's layers amplify, so that its map goes from 0.1 to 0.9; measured 0.021.
 CLOSE_8_SMALL = 0.03
+# 16 bits for twice the range (see ranges.py): a 128th of that, at most.
+CLOSE_16_SMALL = 2.5e-4
 
 
 FLOAT_LAYERS = ("stage1.rebnconv1.conv_s1", "stage3d.rebnconv2.conv_s1", "side1")
@@ -250,7 +252,7 @@ def test_the_reference_evaluator_finds_a_small_graph_close_to_its_float_graph(
     # The evaluator has no DequantizeLinear of operator set 18, which is as that of 21.
     model.opset_imports[""], model.ir_version = 21, 10
     found = run_reference(model, feeds)
-    assert worst_difference(found, exact) < (CLOSE_8_SMALL if options.bits == 8 else CLOSE_16)
+    assert worst_difference(found, exact) < (CLOSE_8_SMALL if options.bits == 8 else CLOSE_16_SMALL)
     if options.weight_bits == 8:
         return  # Products of 8-bit weights saturate in engines on some processors: see DEFAULT_WEIGHT_BITS.
     # Some pixels round to the next level, as the engine adds in another order; measured 0.001.
@@ -286,6 +288,7 @@ def test_16_bits_are_very_close_in_all_outputs() -> None:
     exact = exact_outputs(feeds["image"], outputs="all")
     model = tiny(outputs="all", options=SIXTEEN)
     assert worst_difference(run(model, feeds, integers=False), exact) < CLOSE_16
+    # OpenVINO leaves the rounding out, so this says only that it computes the same network.
     assert worst_difference(run_openvino(model, feeds), exact) < CLOSE_16
 
 

@@ -128,19 +128,17 @@ def test_variants_run_on_both_engines(
     assert [one.mask.shape for one in found] == [(60, 80)] * 3
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_16_bits_lose_next_to_nothing_and_carry_native_ranges(
-    engine: str, checkpoint: Path, pictures: Path, tmp_path: Path
+    checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "int16.onnx"
-    manifest = build(
-        checkpoint, path, pictures, precision="qint16_mixed_float32", engine=engine, max_loss=0.002
-    )
+    manifest = build(checkpoint, path, pictures, precision="qint16_mixed_float32", max_loss=0.002)
     assert manifest.quantization is not None
     accuracy = manifest.quantization.accuracy
     assert accuracy is not None
-    # 65,535 levels: 256 times finer than with 8 bits, whose loss here is about 0.01.
-    assert accuracy.mean_difference < 1e-4
+    # 65,535 levels for twice the range: 128 times finer than with 8 bits, whose loss here is about 0.01.
+    assert accuracy.mean_difference < 2e-4
+    assert accuracy.engine.startswith("onnxruntime")
     model = read_onnx(path)
     assert model.metadata_props[METADATA_KEY]
     ranges = read_native_ranges(model)
@@ -148,36 +146,51 @@ def test_16_bits_lose_next_to_nothing_and_carry_native_ranges(
     assert set(ranges.pre_activation) >= {"stage1.rebnconvin.conv_s1", "side1"}
 
 
+def test_the_gate_of_16_bits_can_fail(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
+    """OpenVINO leaves 16-bit rounding out and would pass any ranges: the gate runs where they are executed."""
+    narrow = tmp_path / "ranges.json"
+    narrow.write_text(json.dumps({"stage1.rebnconv1.relu_s1": [0, 0.001]}))
+    int16 = {"precision": "qint16_mixed_float32", "max_loss": 0.0005, "min_iou": 0}
+    with pytest.raises(AccuracyError, match="ranges are too narrow"):
+        build(checkpoint, tmp_path / "model.onnx", [pictures, narrow], **int16)
+    with pytest.raises(InputError, match="the gate would check nothing"):
+        build(checkpoint, tmp_path / "model.onnx", pictures, engine="openvino", **int16)
+
+
 def test_where_the_gate_fails_the_fewest_layers_stay_in_float(
-    built: Path, checkpoint: Path, pictures: Path, tmp_path: Path
+    checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    accuracy = open_model_file(built).manifest.quantization.accuracy  # type: ignore[union-attr]
-    assert accuracy is not None
-    limit = accuracy.mean_difference * 0.9
+    """And the report shows every layer, as table, page and curve. One test: it ranks all the layers."""
+    # ONNX Runtime opens the 130 trials in a fraction of OpenVINO's time.
+    engine = {"engine": "onnxruntime", "min_iou": 0}
+    without = build(checkpoint, tmp_path / "without.onnx", pictures, **engine).quantization
+    assert without is not None
+    assert without.accuracy is not None
+    limit = without.accuracy.mean_difference * 0.9
     reports: list[QuantizationReport] = []
-    manifest = build(
-        checkpoint, tmp_path / "model.onnx", pictures, max_loss=limit, min_iou=0, on_layers=reports.append
-    )
-    assert manifest.quantization is not None
-    assert manifest.quantization.accuracy is not None
-    assert manifest.quantization.accuracy.mean_difference <= limit
-    kept = {
-        layer.name for layer in manifest.quantization.float_layers if layer.reason.startswith("sensitive")
-    }
+    page = tmp_path / "layers.html"
+    record = build(
+        checkpoint,
+        tmp_path / "model.onnx",
+        pictures,
+        max_loss=limit,
+        report=page,
+        on_layers=reports.append,
+        **engine,
+    ).quantization
+    assert record is not None
+    assert record.accuracy is not None
+    assert record.accuracy.mean_difference <= limit
+    kept = {layer.name for layer in record.float_layers if layer.reason.startswith("sensitive")}
     assert kept
     (report,) = reports
     assert {row.name for row in report.rows if row.kept_in_float} >= kept
     assert report.curve[0][0] == 0
     assert "gain in float" in str(report)
-
-
-def test_a_report_is_a_page_with_table_and_plot(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
-    page = tmp_path / "layers.html"
-    build(checkpoint, tmp_path / "model.onnx", pictures, report=page)
     text = page.read_text()
     assert "<svg" in text
-    assert "stage1d.rebnconv1d.conv_s1" in text
     assert "<script" not in text
+    assert all(name in text for name in kept)
 
 
 def test_a_gate_that_cannot_hold_writes_nothing(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
@@ -200,7 +213,7 @@ def test_ranges_of_a_file_replace_the_calibrated_ones(
     checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     ranges = tmp_path / "ranges.json"
-    ranges.write_text(json.dumps({"image": [-300, 300], "stage1d.rebnconv1d.relu_s1": [0, 2000]}))
+    ranges.write_text(json.dumps({"image": [-300, 300], "stage1.rebnconv1.relu_s1": [0, 2000]}))
     with pytest.raises(AccuracyError, match="ranges are too wide"):
         build(checkpoint, tmp_path / "model.onnx", [pictures, ranges], max_loss=0.002, min_iou=0.95)
 

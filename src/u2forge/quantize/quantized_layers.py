@@ -94,9 +94,9 @@ def _activation_affines(
     affines: dict[str, Affine] = {}
     for group in range_groups(graph):
         names = [str(value.name) for value in group]
-        ranges = [
-            custom_ranges.get(name)
-            or range_of(
+        # Of a group that shares one range, given ones stand for all.
+        ranges = [custom_ranges[name] for name in names if name in custom_ranges] or [
+            range_of(
                 statistics[name], algorithm=options.algorithm, bits=options.bits, scheme=options.activations
             )
             for name in names
