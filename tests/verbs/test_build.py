@@ -81,7 +81,11 @@ def test_float16_halves_the_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"precision": "int7"}, "force_float32, force_float16; found 'int7'"),
+        (
+            {"precision": "int7"},
+            "force_float32, force_float16, qint8_mixed_float32, qint8_mixed_float16, "
+            "qint16_mixed_float32, qint16_mixed_float16; found 'int7'",
+        ),
         ({"batch_size": 0}, "dynamic, or a number of 1 to 1024; found 0"),
         ({"outputs": "d7"}, "one of d0, all"),
         ({"pre": "none"}, "official, antialias, rembg"),

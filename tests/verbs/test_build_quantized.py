@@ -78,6 +78,16 @@ def test_the_manifest_says_how_it_was_quantized_and_what_it_costs(built: Path) -
     assert record.accuracy.executed == "int8"
 
 
+def test_inspect_tells_it(built: Path) -> None:
+    text = str(u2forge.inspect(built))
+    assert (
+        "quantized: activations of 8 bits, weights of 7 (per_channel), eqnm; calibrated with 10 pictures"
+        in text
+    )
+    assert "in float: outconv, as it fuses logits" in text
+    assert "accuracy: mean map difference" in text
+
+
 def test_it_is_one_standard_file_of_integers(built: Path) -> None:
     model = onnx.load(built)
     onnx.checker.check_model(model, full_check=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from u2forge.errors import InputError
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_to_json
+from u2forge.model_file.quantization_record import QuantizationRecord
 from u2forge.model_file.read import holds_manifest, open_model_file
 from u2forge.report.run_table import text_table
 
@@ -102,6 +103,25 @@ def _facts(manifest: Manifest) -> list[str]:
         f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})",
         f"profiles: pre {manifest.pre}, post {manifest.post}; pictures are normalised {inside}",
         "made by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
+        *([] if manifest.quantization is None else _quantization_facts(manifest.quantization)),
+    ]
+
+
+def _quantization_facts(record: QuantizationRecord) -> list[str]:
+    calibration, accuracy = record.calibration, record.accuracy
+    lines = [
+        f"quantized: activations of {record.bits} bits, weights of {record.weight_bits} ({record.weight_granularity}), "
+        f"{record.algorithm}; calibrated with {calibration.count} {calibration.source} "
+        f"(sha256 {calibration.sha256[:16]}…)",
+        *(f"in float: {layer.name}, as {layer.reason}" for layer in record.float_layers),
+    ]
+    if accuracy is None:
+        return [*lines, "accuracy: unknown, built without a check"]
+    return [
+        *lines,
+        f"accuracy: mean map difference {accuracy.mean_difference:.5f} to float32 (limit {accuracy.max_loss:g}), "
+        f"worst IoU {accuracy.worst_iou:.3f} (limit {accuracy.min_iou:g}), {accuracy.pictures} pictures, "
+        f"{accuracy.engine} in {accuracy.executed}",
     ]
 
 
