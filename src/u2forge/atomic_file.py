@@ -23,9 +23,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     stem = os.fsencode(path.name)[:120].decode(errors="ignore")
     temporary = path.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says while `path` is written into an OutputError; errors of ours pass as they are."""
+    try:
+        yield
     except OSError as error:
         if isinstance(error, U2ForgeError):
             raise
@@ -35,9 +46,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
             found=error.strerror or str(error),
             fix="free some space, or choose another output folder",
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from u2forge.errors import InputError, OutputError
+from u2forge.atomic_file import writing
+from u2forge.errors import InputError
 from u2forge.evaluate.picture_record import PictureRecord
 
 JOURNAL_NAME = "journal.jsonl"
@@ -48,7 +49,7 @@ def read_journal(path: Path, digest: str) -> Iterator[PictureRecord]:
 @contextmanager
 def opened_journal(path: Path, digest: str) -> Iterator[Journal]:
     """The journal, to be gone on with behind its last whole line; a new one gets its head. Raises OutputError."""
-    with _output_errors(path), path.open("ab+") as file:
+    with writing(path), path.open("ab+") as file:
         _cut_torn_line(file)
         journal = Journal(file, path)
         if file.seek(0, 2) == 0:
@@ -69,7 +70,7 @@ class Journal:
 
     def write_line(self, values: Mapping[str, object]) -> None:
         """Writes one line. Raises OutputError."""
-        with _output_errors(self._path):
+        with writing(self._path):
             self._file.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
 
@@ -94,21 +95,6 @@ def _head_digest(head: bytes) -> object:
         return values["job"] if values["journal"] == _VERSION else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-@contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            where=f"writing {path}",
-            expected="a writable folder with space left",
-            found=error.strerror or str(error),
-            fix="free some space, or choose another output folder",
-        ) from error
 
 
 def _wrong(path: Path, expected: str, found: str) -> InputError:
