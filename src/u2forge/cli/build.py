@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from u2forge.engine.registry import ENGINES
+from u2forge.cli.shared_arguments import add_engine_arguments
 from u2forge.evaluate.accuracy_gate import DEFAULT_MAX_LOSS, DEFAULT_MIN_IOU
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_to_json
@@ -112,11 +112,7 @@ def _add_quantization(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--report", type=Path, metavar="FILE", help="rank the layers; table, and a page with a plot in FILE"
     )
-    group.add_argument(
-        "--engine", choices=("auto", *ENGINES), default="auto", help="what calibrates and checks"
-    )
-    group.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
-    group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
+    add_engine_arguments(group, help="what calibrates and checks")
 
 
 def batch_size(text: str) -> int | Literal["dynamic"]:

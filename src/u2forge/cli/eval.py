@@ -9,10 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from u2forge.engine.registry import ENGINES
+from u2forge.cli.shared_arguments import add_engine_arguments, add_existing_arguments
 from u2forge.evaluate.check_pairs import described_problems
 from u2forge.evaluate.protocols import PROTOCOLS
-from u2forge.pipeline.job_record import EXISTING_POLICIES
 from u2forge.pipeline.read_picture import DEFAULT_MAX_PIXELS
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import PRE_PROFILES
@@ -46,27 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pre", choices=PRE_PROFILES, help="preprocessing profile (the model's own where not said)"
     )
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="what runs the models")
-    parser.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
+    add_engine_arguments(parser, help="what runs the models")
     parser.add_argument(
         "--batch-size", type=int, metavar="N", help="pictures per inference (the model's own)"
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="threads that decode and score (one a processor)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N pictures, evenly spread")
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="folder for JSON, CSV and the page")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--existing",
-        choices=EXISTING_POLICIES,
-        default="refuse",
-        help="what to do about results that are there already",
-    )
-    existing.add_argument(
-        "--resume", dest="existing", action="store_const", const="resume", help="same as --existing resume"
-    )
+    add_existing_arguments(parser)
     parser.add_argument(
         "--max-pixels",
         type=int,

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from u2forge.cli.progress import PictureProgress
-from u2forge.engine.registry import ENGINES
+from u2forge.cli.shared_arguments import add_engine_arguments, add_existing_arguments
 from u2forge.pipeline.encode_picture import PICTURE_FORMATS
-from u2forge.pipeline.job_record import EXISTING_POLICIES
 from u2forge.pipeline.read_picture import DEFAULT_MAX_PIXELS
 from u2forge.pipeline.render_options import OUTPUT_KINDS
 from u2forge.precision import PRECISION_MODES
@@ -47,26 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pre", choices=PRE_PROFILES, help="preprocessing profile (the model's own where not said)"
     )
     parser.add_argument("--post", choices=POST_PROFILES, help="postprocessing profile (likewise)")
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="what runs the model")
-    parser.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
+    add_engine_arguments(parser, help="what runs the model")
     parser.add_argument(
         "--batch-size", type=int, metavar="N", help="pictures per inference (the model's own)"
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="threads that decode and encode (one a processor)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
     parser.add_argument("--streams", type=int, default=1, metavar="N", help="inferences side by side")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--existing",
-        choices=EXISTING_POLICIES,
-        default="refuse",
-        help="what to do about results that are there already",
-    )
-    existing.add_argument(
-        "--resume", dest="existing", action="store_const", const="resume", help="same as --existing resume"
-    )
+    add_existing_arguments(parser)
     parser.add_argument(
         "--max-pixels",
         type=int,

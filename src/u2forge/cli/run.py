@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from u2forge.engine.registry import ENGINES
+from u2forge.cli.shared_arguments import add_engine_arguments
 from u2forge.verbs.run import run
 from u2forge.weights.cards import CARDS
 
@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("out"), help="folder to write")
     parser.add_argument("--model", choices=sorted(CARDS), default="u2net", help="official weights to run")
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="what runs the model")
-    parser.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
+    add_engine_arguments(parser, help="what runs the model")
 
 
 def main(options: argparse.Namespace) -> int:
