@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class U2ForgeError(Exception):
     """Root of every error that u2forge raises on purpose."""
@@ -60,6 +62,13 @@ class MissingDependencyError(U2ForgeError, ImportError):
 
     def __str__(self) -> str:
         return U2ForgeError.__str__(self)
+
+
+def unknown_choice(value: object, valid: Iterable[str], *, where: str) -> InputError:
+    """The error of an argument that is none of the valid ones."""
+    return InputError(
+        where=where, expected=f"one of {', '.join(valid)}", found=repr(value), fix="choose one of them"
+    )
 
 
 def install_command(requirement: str, *, extra: str) -> str:

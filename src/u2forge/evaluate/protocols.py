@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 from u2forge.evaluate.e_measure import e_curve
 from u2forge.evaluate.f_measure import adaptive_f, f_curve, precision_curve, recall_curve
 from u2forge.evaluate.grey_counts import GREY_THRESHOLDS, grey_counts
@@ -122,12 +122,7 @@ def known_protocol(name: object) -> Protocol:
     for protocol in PROTOCOLS:
         if name == protocol:
             return protocol
-    raise InputError(
-        where="evaluation, argument 'protocol'",
-        expected=f"one of {', '.join(PROTOCOLS)}",
-        found=repr(name),
-        fix="choose one of them",
-    )
+    raise unknown_choice(name, PROTOCOLS, where="evaluation, argument 'protocol'")
 
 
 def thresholds_of(protocol: Protocol) -> NDArray[np.float64]:

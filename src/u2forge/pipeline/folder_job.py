@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 from u2forge.leftovers import remove_leftovers
 from u2forge.pipeline.existing_results import is_finished, refuse_existing
 from u2forge.pipeline.inputs import InputPicture
@@ -44,12 +44,7 @@ def open_job(
     run is at work or the place cannot be written to.
     """
     if existing not in EXISTING_POLICIES:
-        raise InputError(
-            where="option 'existing'",
-            expected=f"one of {', '.join(EXISTING_POLICIES)}",
-            found=repr(existing),
-            fix="choose one of them",
-        )
+        raise unknown_choice(existing, EXISTING_POLICIES, where="option 'existing'")
     outputs = plan_outputs(inputs, output, suffix=suffix)
     planned = [(item.path, path) for item, path in zip(inputs, outputs, strict=True)]
     if is_single_file(inputs, output):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from u2forge.errors import EngineError, InputError
+from u2forge.errors import EngineError, InputError, unknown_choice
 from u2forge.profiles import POST_PROFILES, PostProfile, PreProfile
 
 # A map whose values span less than this says "nothing here": stretched, it would be noise. Measured with the
@@ -33,12 +33,7 @@ def postprocess(
     elif post in ("raw", "threshold"):
         levels = np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
     else:
-        raise InputError(
-            where="postprocess, argument 'post'",
-            expected=f"one of {', '.join(POST_PROFILES)}",
-            found=repr(post),
-            fix="choose one of them",
-        )
+        raise unknown_choice(post, POST_PROFILES, where="postprocess, argument 'post'")
     if not levels.any():
         return np.zeros((height, width), np.uint8)
     kernel = Image.Resampling.LANCZOS if pre == "rembg" else Image.Resampling.BILINEAR

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 from u2forge.pipeline.resample import resize_antialiased, resize_bilinear
 from u2forge.profiles import MEAN_RGB, PRE_PROFILES, STD_RGB, PreProfile
 
@@ -51,9 +51,4 @@ def _resize(rgb: NDArray[np.uint8], *, height: int, width: int, profile: PreProf
         # Source: rembg sessions/base.py, BaseSession.normalize.
         shrunk = Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS)
         return np.asarray(shrunk).astype(np.float32)
-    raise InputError(
-        where="preprocess, argument 'profile'",
-        expected=f"one of {', '.join(PRE_PROFILES)}",
-        found=repr(profile),
-        fix="choose one of them",
-    )
+    raise unknown_choice(profile, PRE_PROFILES, where="preprocess, argument 'profile'")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from u2forge.engine.protocol import Engine
-from u2forge.errors import EngineError, InputError
+from u2forge.errors import EngineError, unknown_choice
 from u2forge.model_file.manifest import Manifest
 from u2forge.pipeline.picture import Picture
 from u2forge.pipeline.postprocess import postprocess
@@ -112,6 +112,10 @@ class Segmenter:
         """(height, width) uint8, by the post profile. Raises EngineError on NaN or inf."""
         return postprocess(probability, height=height, width=width, post=self.post, pre=self.pre)
 
+    def warm_up(self) -> None:
+        """Runs one inference that nobody times: the first one allocates. Raises EngineError."""
+        self.segment(Picture(np.zeros((8, 8, 3), np.uint8), None, None, None, "warm-up"))
+
     def close(self) -> None:
         """Closes the engine."""
         self.engine.close()
@@ -148,9 +152,4 @@ def _ms_since(start: float) -> float:
 
 def _check_profile(argument: str, value: str, valid: Sequence[str]) -> None:
     if value not in valid:
-        raise InputError(
-            where=f"Segmenter, argument {argument!r}",
-            expected=f"one of {', '.join(valid)}",
-            found=repr(value),
-            fix="choose one of them",
-        )
+        raise unknown_choice(value, valid, where=f"Segmenter, argument {argument!r}")

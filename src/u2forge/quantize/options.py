@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 
 RangeAlgorithm = Literal["linear", "eqnm", "percentile", "entropy"]
 WeightGranularity = Literal["per_tensor", "per_channel"]
@@ -57,9 +57,4 @@ class QuantizeOptions:
 
 def _check(name: str, value: object, valid: Sequence[object]) -> None:
     if value not in valid:
-        raise InputError(
-            where=f"quantization, option {name!r}",
-            expected=f"one of {', '.join(map(str, valid))}",
-            found=repr(value),
-            fix="choose one of them",
-        )
+        raise unknown_choice(value, map(str, valid), where=f"quantization, option {name!r}")

@@ -15,7 +15,7 @@ import numpy as np
 from u2forge import __version__
 from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.engine.registry import check_engine
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 from u2forge.evaluate.baseline import Gate, check_baseline, check_gate, read_baseline
 from u2forge.evaluate.check_pairs import CheckedPairs, check_pairs, no_pair_left
 from u2forge.evaluate.chosen_pairs import every_kth, files_digest, pairs_digest
@@ -199,9 +199,7 @@ def _check_counts(counts: Mapping[str, int | None]) -> None:
 
 def _check_existing(existing: ExistingPolicy, out: str | Path | None) -> None:
     if existing not in EXISTING_POLICIES:
-        raise _wrong(
-            "existing", f"one of {', '.join(EXISTING_POLICIES)}", repr(existing), "choose one of them"
-        )
+        raise unknown_choice(existing, EXISTING_POLICIES, where="eval, option 'existing'")
     if existing != "refuse" and out is None:
         raise _wrong(
             "existing", "a folder of results (--out) with it", "none", "name the folder, or leave it out"

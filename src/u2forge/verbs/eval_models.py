@@ -8,9 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from u2forge.pipeline.picture import Picture
 from u2forge.pipeline.segmenter import Segmenter
 from u2forge.precision import PrecisionMode
 from u2forge.profiles import PreProfile
@@ -77,8 +74,7 @@ def opened_models(
             )
             path = model_path(model, precision=precision, batch_size=batch_size)
             opened.append(OpenedModel(segmenter, path, sha256_of(path)))
-            # The first inference allocates; it is not counted.
-            segmenter.segment(Picture(np.zeros((8, 8, 3), np.uint8), None, None, None, "warm-up"))
+            segmenter.warm_up()
         yield opened
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from u2forge.errors import InputError
+from u2forge.errors import InputError, unknown_choice
 from u2forge.leftovers import remove_leftovers
 from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
 
@@ -23,12 +23,7 @@ def export(
     MissingDependencyError where a format needs PyTorch, InputError, FetchError, OutputError.
     """
     if to not in EXPORT_FORMATS:
-        raise InputError(
-            where="export, argument 'to'",
-            expected=f"one of {', '.join(EXPORT_FORMATS)}",
-            found=repr(to),
-            fix="choose one of them",
-        )
+        raise unknown_choice(to, EXPORT_FORMATS, where="export, argument 'to'")
     target = Path(out).expanduser()
     _check_suffix(target, to)
     # Imported here, as in `build`: the graph libraries are heavy, and most verbs do without.

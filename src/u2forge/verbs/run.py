@@ -22,7 +22,6 @@ from u2forge.pipeline.encode_picture import encode_picture
 from u2forge.pipeline.inputs import InputPicture, collect_inputs
 from u2forge.pipeline.job_record import JobLock, write_record
 from u2forge.pipeline.naming import check_place, plan_outputs
-from u2forge.pipeline.picture import Picture
 from u2forge.pipeline.picture_report import STAGES
 from u2forge.pipeline.postprocess import stretch
 from u2forge.pipeline.read_picture import read_picture
@@ -149,8 +148,7 @@ def _open(
         model, precision=precision, engine=engine, device=device, threads=threads, progress=progress
     )
     path = model_path(model, precision=precision)
-    blank = Picture(np.zeros((8, 8, 3), np.uint8), None, None, None, "warm-up")
-    segmenter.segment(blank)  # the first inference allocates; it is not counted
+    segmenter.warm_up()
     return _Model(model, path, segmenter)
 
 
