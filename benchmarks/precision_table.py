@@ -40,6 +40,7 @@ from u2forge.pipeline.inputs import collect_inputs
 from u2forge.pipeline.postprocess import postprocess, stretch
 from u2forge.pipeline.preprocess import preprocess
 from u2forge.pipeline.read_picture import read_picture
+from u2forge.verbs.calibration_data import evenly_spread
 
 PEERS = ("nncf", "openvino", "onnxruntime", "onnx")
 HERE = Path(__file__).resolve().parent
@@ -224,9 +225,7 @@ def make_peers(options: argparse.Namespace, model: Path, out: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", str(options.peer_env)], check=True)
         subprocess.run([str(programs / "pip"), "install", "--quiet", *PEERS], check=True)
     photos = [item.path for item in collect_inputs([options.calibration])]
-    chosen = [
-        photos[int((index + 0.5) * len(photos) / CALIBRATION_COUNT)] for index in range(CALIBRATION_COUNT)
-    ]
+    chosen = evenly_spread(photos, CALIBRATION_COUNT)
     cache = options.work / "calibration.npy"
     prepared_inputs(chosen, cache)
     subprocess.run(

@@ -247,6 +247,16 @@ def test_without_a_gate_the_accuracy_is_said_to_be_unknown(
     assert "accuracy unknown" in capsys.readouterr().out
 
 
+def test_a_report_needs_check_pictures_too(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        AccuracyError, match="at least 4 check pictures in which the float model finds something"
+    ):
+        build(
+            checkpoint, tmp_path / "m.onnx", pictures / "00.png", max_loss=None, report=tmp_path / "page.html"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_broken_picture_is_left_out(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes((pictures / "00.png").read_bytes()[:60])
@@ -287,6 +297,7 @@ def test_wrong_options_are_refused(
         ('{"image": [1]}', "'image': [1]"),
         ('{"image": [2, 1]}', "'image': [2.0, 1.0]"),
         ('{"image": [0, NaN]}', "nan"),
+        ('{"image": [0, 1' + "0" * 400 + "]}", "'image': [0, 1000"),
         ('{"imagge": [0, 1]}', "did you mean 'image'?"),
         ('{"image": [0, 1]}', "a range for each of the"),
     ],

@@ -17,14 +17,27 @@ DEFAULT_MIN_IOU = 0.95
 
 @dataclass(frozen=True)
 class MapLoss:
-    """Maps against their references, over pictures. mean_difference: the mean over pictures of the mean |a - b|;
-    worst_…: of single pictures; worst_name: the picture of the worst IoU."""
+    """Maps against their references. differences: each picture's mean |a - b|; worst_iou, worst_name: the smallest IoU
+    of a picture's masks, and the picture."""
 
-    pictures: int
-    mean_difference: float
-    worst_difference: float
+    differences: tuple[float, ...]
     worst_iou: float
     worst_name: str
+
+    @property
+    def pictures(self) -> int:
+        """How many there were."""
+        return len(self.differences)
+
+    @property
+    def mean_difference(self) -> float:
+        """Over all pictures."""
+        return float(np.mean(self.differences))
+
+    @property
+    def worst_difference(self) -> float:
+        """Of the worst picture."""
+        return max(self.differences)
 
 
 def map_loss(
@@ -32,12 +45,9 @@ def map_loss(
 ) -> MapLoss:
     """The loss of stretched maps (h, w) in [0, 1], one a picture, of which there must be one."""
     found = [parity(reference, one) for reference, one in zip(references, maps, strict=True)]
-    differences = [one.mean_difference for one in found]
     ious = [one.iou for one in found]
     return MapLoss(
-        pictures=len(found),
-        mean_difference=float(np.mean(differences)),
-        worst_difference=max(differences),
+        differences=tuple(one.mean_difference for one in found),
         worst_iou=min(ious),
         worst_name=names[int(np.argmin(ious))],
     )

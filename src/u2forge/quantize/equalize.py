@@ -59,7 +59,7 @@ def fold_channel_scales(graph: ir.Graph, scales: Scales) -> None:
             np.asarray(value.const_value.numpy(), np.float64) for value in (weight, bias) if value.const_value
         )
         w = w * _input_factors(node.inputs[0], w.shape[1], scales)[None, :, None, None]
-        out = _output_factors(node, scales)
+        out = output_factors(node, scales)
         if out is not None:
             w, b = w / out[:, None, None, None], b / out
         _set(weight, w)
@@ -73,7 +73,8 @@ def _input_factors(value: ir.Value, channels: int, scales: Scales) -> NDArray[np
     return np.concatenate([scales[str(part.name)] for part in parts])
 
 
-def _output_factors(conv: ir.Node, scales: Scales) -> NDArray[np.float64] | None:
+def output_factors(conv: ir.Node, scales: Scales) -> NDArray[np.float64] | None:
+    """(C,): what fold_channel_scales divides the convolution's output by; None where that is nothing."""
     for use in conv.outputs[0].uses():
         if use.node.op_type == "Relu":
             return scales.get(str(use.node.outputs[0].name))

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from u2forge.errors import ModelError
-from u2forge.quantize.equalize import Scales
+from u2forge.quantize.equalize import Scales, output_factors
 from u2forge.quantize.observe import Calibrated, leaves
 from u2forge.quantize.quantized_layers import QuantizedLayers
 from u2forge.quantize.wiring import sources
@@ -44,8 +44,8 @@ def native_ranges(quantized: QuantizedLayers, calibrated: Calibrated) -> NativeR
     pre, tiles = {}, {}
     for name, node in layers.items():
         low, high = calibrated.pre_activations[str(node.outputs[0].name)]
-        factors = _output_factors(node, scales, len(low))
-        pre[name] = (low / factors, high / factors)
+        factors = output_factors(node, scales)
+        pre[name] = (low, high) if factors is None else (low / factors, high / factors)
         maximum = _tile_maximum(node, calibrated, statistics, scales)
         if maximum is not None:
             tiles[name] = maximum
@@ -55,13 +55,6 @@ def native_ranges(quantized: QuantizedLayers, calibrated: Calibrated) -> NativeR
         pre_activation=pre,
         tile_maximum=tiles,
     )
-
-
-def _output_factors(node: ir.Node, scales: Scales, channels: int) -> NDArray[np.float64]:
-    for use in node.outputs[0].uses():
-        if use.node.op_type == "Relu" and str(use.node.outputs[0].name) in scales:
-            return scales[str(use.node.outputs[0].name)]
-    return np.ones(channels)
 
 
 def _tile_maximum(

@@ -102,7 +102,8 @@ def build(
     if precision in FLOAT_MODES:
         _check_float_only(precision, {"calibration": calibration, "check": check, "report": report})
     else:
-        check_engine(_trial_engine(engine, precision, checked=max_loss is not None), device=device)
+        trial_engine = _trial_engine(engine, precision, checked=max_loss is not None)
+        check_engine(trial_engine, device=device)
         request = QuantizeRequest(
             precision=precision,
             data=calibration_data(calibration, check=check, count=calibration_count),
@@ -116,9 +117,7 @@ def build(
                 bias_correction=bias_correction,
             ),
             gate=None if max_loss is None else AccuracyGate(max_loss, min_iou),
-            trial=TrialEngine(
-                _trial_engine(engine, precision, checked=max_loss is not None), device, threads
-            ),
+            trial=TrialEngine(trial_engine, device, threads),
             report=report is not None or on_layers is not None,
             progress=progress,
         )

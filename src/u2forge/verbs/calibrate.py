@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Calibration:
         with tqdm(total=total, unit="picture", desc="calibrating", disable=not self._progress) as bar:
             if data.random is not None:
                 for picture in random_pictures(data):
-                    self._observe(picture, self.statistics)
+                    self._observe(self._segmenter.prepare(picture), self.statistics)
                     bar.update()
             for item, picture in readable_pictures(data.pictures, self.failures):
                 self._calibrate(item, picture)
@@ -88,30 +88,30 @@ class Calibration:
 
     def _calibrate(self, item: InputPicture, picture: Picture) -> None:
         self.read.append(item)
-        probability = self._observe(picture, self.statistics)
+        probability = self._observe(self._segmenter.prepare(picture), self.statistics)
         self._spreads.append(int(picture.rgb.max()) - int(picture.rgb.min()))
         if len(self._colours) < _PICTURES_TO_SWAP:
-            swapped = Picture(np.ascontiguousarray(picture.rgb[:, :, ::-1]), None, None, None, picture.source)
+            swapped = replace(picture, rgb=np.ascontiguousarray(picture.rgb[:, :, ::-1]))
             means = picture.rgb.reshape(-1, 3).mean(0)
             self._colours.append(
                 (
                     float(means[0] - means[2]),
                     _uncertainty(probability),
-                    _uncertainty(self._observe(swapped, None)),
+                    _uncertainty(self._observe(self._segmenter.prepare(swapped), None)),
                 )
             )
 
     def _add_check(self, item: InputPicture, picture: Picture) -> None:
         prepared = self._segmenter.prepare(picture)
-        probability = self._observe(picture, self.check_statistics)
+        probability = self._observe(prepared, self.check_statistics)
         if float(np.ptp(probability)) < FLAT_RANGE:
             self.blank_checks += 1
             return
         self.check.append(CheckPicture(str(item.path), prepared, stretch(probability)))
 
-    def _observe(self, picture: Picture, into: CalibrationBuilder | None) -> NDArray[np.float32]:
-        """The picture's probability map; its statistics go to `into`."""
-        answer = self._segmenter.submit([self._segmenter.prepare(picture)]).result()
+    def _observe(self, prepared: NDArray[Any], into: CalibrationBuilder | None) -> NDArray[np.float32]:
+        """A prepared picture's probability map; its statistics go to `into`."""
+        answer = self._segmenter.submit([prepared]).result()
         if into is not None:
             into.add(answer[self._statistics_name])
         return self._segmenter.maps(answer, count=1)[0]

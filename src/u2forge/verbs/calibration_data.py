@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from u2forge.pipeline.read_picture import read_picture
 from u2forge.quantize.ranges import Range
 from u2forge.weights.digest import sha256_of
 
+T = TypeVar("T")
 Sources = str | Path | Sequence[str | Path]
 RANDOM = "random"
 RANGES_SUFFIX = ".json"
@@ -78,10 +80,10 @@ def calibration_data(calibration: Sources, *, check: Sources, count: int) -> Cal
             found="both",
             fix="leave one of them out",
         )
-    pictures = _evenly(collect_inputs(paths), count) if paths else []
-    checked = _evenly(collect_inputs(_listed(check)), MOST_CHECKED) if _listed(check) else []
+    pictures = evenly_spread(collect_inputs(paths), count) if paths else []
+    checked = evenly_spread(collect_inputs(_listed(check)), MOST_CHECKED) if _listed(check) else []
     if not checked and len(pictures) >= HELD_BACK:
-        checked = _evenly(pictures[HELD_BACK - 1 :: HELD_BACK], MOST_CHECKED)
+        checked = evenly_spread(pictures[HELD_BACK - 1 :: HELD_BACK], MOST_CHECKED)
     held = {str(item.path.absolute()) for item in checked}
     pictures = [item for item in pictures if str(item.path.absolute()) not in held]
     return CalibrationData(
@@ -112,7 +114,8 @@ def _sorted_out(sources: Sequence[str | Path]) -> tuple[Range | None, dict[str, 
     return random, ranges, paths
 
 
-def _evenly(items: Sequence[InputPicture], count: int) -> list[InputPicture]:
+def evenly_spread(items: Sequence[T], count: int) -> list[T]:
+    """`count` of the items, from the middles of as many equal parts; all of them where there are no more."""
     if len(items) <= count:
         return list(items)
     return [items[int((index + 0.5) * len(items) / count)] for index in range(count)]
@@ -157,7 +160,10 @@ def read_ranges(path: Path) -> dict[str, Range]:
     for name, pair in values.items():
         if not (isinstance(pair, list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)):
             raise wrong(f"{name!r}: {str(pair)[:60]}")
-        low, high = float(pair[0]), float(pair[1])
+        try:
+            low, high = float(pair[0]), float(pair[1])
+        except OverflowError as error:
+            raise wrong(f"{name!r}: {str(pair)[:60]}") from error
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise wrong(f"{name!r}: [{low}, {high}]")
         found[name] = (low, high)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from u2forge.engine.protocol import EngineInfo
 from u2forge.errors import AccuracyError
 from u2forge.evaluate.accuracy_gate import AccuracyGate, MapLoss, map_loss
 from u2forge.model_file.manifest import Manifest
@@ -39,6 +40,8 @@ _PICTURES_TO_RANK = 8
 MOST_FLOAT_WORK = 0.25
 # A loss so many times the limit has another cause than single layers.
 _HOPELESS = 10.0
+# So few calibration pictures may not show what others reach.
+_FEW_PICTURES = 16
 _CURVE_COUNTS = (1, 2, 4, 8, 16, 32, 64)
 SENSITIVE_REASON = "sensitive: in integers, the model's loss is over the limit"
 
@@ -58,13 +61,11 @@ class QuantizeRequest:
 
 @dataclass(frozen=True, eq=False)
 class QuantizedNetwork:
-    """graph: finished; record: for its manifest; report: None where layers were not ranked; failures: calibration
-    pictures that could not be read."""
+    """graph: finished; record: for its manifest; report: None where none was asked for."""
 
     graph: onnx_ir.Model
     record: QuantizationRecord
     report: QuantizationReport | None
-    failures: tuple[str, ...]
 
 
 def quantize_network(
@@ -104,7 +105,16 @@ def quantize_network(
         float_layers=search.float_records(),
         accuracy=search.accuracy,
     )
-    return QuantizedNetwork(search.graph(search.kept), record, report, tuple(calibration.failures))
+    return QuantizedNetwork(_with_native_ranges(search), record, report)
+
+
+def _with_native_ranges(search: _Search) -> onnx_ir.Model:
+    from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
+
+    graph = search.graph(search.kept)
+    if search.calibrated.pre_activations:
+        add_native_ranges(graph, native_ranges(search.layers, search.calibrated))
+    return graph
 
 
 def _calibrated(
@@ -122,16 +132,16 @@ def _calibrated(
     for failure in calibration.failures:
         _logger.warning("left out of the calibration: %s", failure)
     faults = calibration.faults()
-    if request.gate is not None:
+    if request.gate is not None or request.report:
         require_check_pictures(calibration.check, blank=calibration.blank_checks, faults=faults)
-        if faults:
-            raise AccuracyError(
-                where="accuracy gate, calibration pictures",
-                expected="ordinary photos, decoded as at inference",
-                found="; ".join(faults),
-                fix="calibrate with such photos (--max-loss none builds without any check)",
-            )
-    elif faults:
+    if request.gate is not None and faults:
+        raise AccuracyError(
+            where="accuracy gate, calibration pictures",
+            expected="ordinary photos, decoded as at inference",
+            found="; ".join(faults),
+            fix="calibrate with such photos (--max-loss none builds without any check)",
+        )
+    if faults:
         _logger.warning("calibration pictures: %s", "; ".join(faults))
     if calibration.statistics.pictures:
         return calibration, calibration.statistics.result()
@@ -166,7 +176,6 @@ class _Search:
     kept: tuple[str, ...] = field(init=False)
     accuracy: AccuracyRecord | None = None
     gains: dict[str, float] = field(default_factory=dict)
-    curve: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kept = self.layers.fragile
@@ -174,12 +183,8 @@ class _Search:
     def graph(self, float_layers: Collection[str]) -> onnx_ir.Model:
         """The finished graph with these layers in float."""
         from u2forge.quantize.insert_qdq import quantized_graph
-        from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
 
-        model = quantized_graph(self.layers, float_layers=float_layers)
-        if self.calibrated.pre_activations:
-            add_native_ranges(model, native_ranges(self.layers, self.calibrated))
-        return finished(model, self.request.precision)
+        return finished(quantized_graph(self.layers, float_layers=float_layers), self.request.precision)
 
     def loss(self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None) -> MapLoss:
         """What the graph loses on check pictures (all, where not given)."""
@@ -247,22 +252,19 @@ class _Search:
 
     def _measured(
         self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None
-    ) -> tuple[MapLoss, list[float], str, str]:
+    ) -> tuple[MapLoss, EngineInfo]:
         pictures = self.calibration.check if check is None else check
         graph = self.graph(float_layers)
         maps, info = self.request.trial.maps(
             graph, self.manifest_of(graph), [one.prepared for one in pictures]
         )
-        references = [one.reference for one in pictures]
-        loss = map_loss([one.name for one in pictures], maps, references)
-        each = [float(np.abs(a - b).mean()) for a, b in zip(maps, references, strict=True)]
-        return loss, each, f"{info.engine} {info.version}", info.precision_executed
+        loss = map_loss([one.name for one in pictures], maps, [one.reference for one in pictures])
+        return loss, info
 
     def _accept(self, float_layers: Collection[str]) -> MapLoss:
         gate = self.request.gate
         assert gate is not None
-        loss, each, engine, executed = self._measured(float_layers)
-        self._differences = each
+        loss, info = self._measured(float_layers)
         self.accuracy = AccuracyRecord(
             pictures=loss.pictures,
             mean_difference=loss.mean_difference,
@@ -270,8 +272,8 @@ class _Search:
             worst_iou=loss.worst_iou,
             max_loss=gate.max_loss,
             min_iou=gate.min_iou,
-            engine=engine,
-            executed=executed,
+            engine=f"{info.engine} {info.version}",
+            executed=info.precision_executed,
         )
         return loss
 
@@ -281,8 +283,7 @@ class _Search:
         if self.gains:
             return
         fragile = self.layers.fragile
-        each = self._measured(fragile)[1]
-        worst = np.argsort(each)[::-1][:_PICTURES_TO_RANK]
+        worst = np.argsort(self.loss(fragile).differences)[::-1][:_PICTURES_TO_RANK]
         pictures = [self.calibration.check[int(index)] for index in worst]
         names = [name for name in self.layers.layers if name not in fragile]
         with tqdm(total=len(names), unit="layer", desc="ranking", disable=not self.request.progress) as bar:
@@ -316,10 +317,8 @@ class _Search:
         gate, options = self.request.gate, self.request.options
         assert gate is not None
         causes = [*self._range_faults(), *option_faults(options)]
-        if not causes:
-            causes = ["unlike the check pictures, or too few calibration pictures"] * (
-                self.calibration.statistics.pictures < 16
-            )
+        if not causes and self.calibration.statistics.pictures < _FEW_PICTURES:
+            causes = ["too few calibration pictures, or unlike the check pictures"]
         told = f"; likely cause: {'; '.join(causes)}" if causes else ""
         return AccuracyError(
             where=f"accuracy gate, {self.request.precision} on {loss.pictures} check pictures",
