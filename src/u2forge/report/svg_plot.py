@@ -12,7 +12,7 @@ from u2forge.report.axis_ticks import tick_label, ticks
 # Of middle lightness, so that they stand out from white and from black; told apart by dashes too.
 _COLOURS = ("#2b7fd0", "#d9772b", "#23a06b", "#c8507a", "#8b6fd6", "#8a8d33")
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4", "4 4")
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 34, 56
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 16, 34, 56
 _LEGEND_LINE = 18
 _FONT = 'font-family="system-ui, sans-serif" fill="currentColor"'
 
