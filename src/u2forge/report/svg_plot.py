@@ -12,7 +12,7 @@ from u2forge.report.axis_ticks import tick_label, ticks
 # Of middle lightness, so that they stand out from white and from black; told apart by dashes too.
 _COLOURS = ("#2b7fd0", "#d9772b", "#23a06b", "#c8507a", "#8b6fd6", "#8a8d33")
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4", "4 4")
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 16, 34, 56
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 34, 56
 _LEGEND_LINE = 18
 _FONT = 'font-family="system-ui, sans-serif" fill="currentColor"'
 
@@ -131,7 +131,7 @@ def _axes(frame: _Frame, x_label: str, y_label: str, *, whole_x: bool) -> Iterat
     )
     yield _text(x_label, frame.width / 2, frame.height + 36)
     yield (
-        f'<text transform="translate({12 - _LEFT} {frame.height / 2}) rotate(-90)" font-size="12" '
+        f'<text transform="translate({10 - _LEFT} {frame.height / 2}) rotate(-90)" font-size="12" '
         f'text-anchor="middle" {_FONT}>{escape(y_label)}</text>'
     )
 
