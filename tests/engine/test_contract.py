@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from small_model_files import graph_proto, network_proto, picture_batch, two_by_two_proto, write_proto
-from u2forge.engine.protocol import Engine, EngineOptions
+from u2forge.engine.protocol import Engine, EngineOptions, Phases
 from u2forge.engine.registry import ENGINES, open_engine
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError
 from u2forge.tensor_spec import TensorSpec
@@ -310,3 +312,30 @@ def test_a_manifest_that_the_graph_does_not_fit_is_refused(opened: Open) -> None
     bytes_out = TensorSpec("total", (1, 1, 4, 4), "uint8", "NCHW")
     with pytest.raises(ModelError, match="output 'total' as uint8"):
         opened((proto, inputs, [bytes_out, outputs[1]]))
+
+
+def test_the_phases_of_an_inference_are_told(opened: Open) -> None:
+    parts = network_proto()
+    engine = opened(parts)
+    assert set(engine.info.opening_ms) == {"engine", "contexts"}
+    assert min(engine.info.opening_ms.values()) > 0
+    phases = Phases()
+    start = time.perf_counter()
+    engine.run({"x": picture_batch(parts[1][0])}, phases=phases)
+    wall_ms = (time.perf_counter() - start) * 1000
+    told = [getattr(phases, field.name) for field in fields(phases)]
+    assert phases.compute_ms is not None
+    assert 0 < sum(one for one in told if one is not None) < wall_ms
+    assert all(one is None or one >= 0 for one in told)
+
+
+def test_running_after_close_is_refused_and_running_ones_end_first(opened: Open) -> None:
+    parts = network_proto()
+    engine = opened(parts, streams=2)
+    inputs = {"x": picture_batch(parts[1][0])}
+    engine.run(inputs)
+    engine.close()
+    engine.close()
+    for call in (engine.run, engine.submit):
+        with pytest.raises(EngineError, match="a closed one"):
+            call(inputs)

@@ -88,7 +88,8 @@ def test_killed_and_resumed_nothing_is_missing_broken_or_done_twice(photos: Path
 
 def test_an_interrupt_ends_soon_and_leaves_no_temporary_files(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = begin(photos, out, "refuse", seconds=0.05)
+    # Slow enough that a busy machine cannot be done with the folder before the signal comes.
+    process = begin(photos, out, "refuse", seconds=0.5)
     read_reports(process, 3)
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)

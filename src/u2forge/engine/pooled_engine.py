@@ -1,15 +1,18 @@
-"""PooledEngine: what the engines share: one thread for each stream, futures for the results."""
+"""PooledEngine: what the engines share: a request for each stream, threads and futures for what is submitted."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
-from u2forge.engine.protocol import EngineInfo, Tensors
+from u2forge.engine.protocol import EngineInfo, Phases, Tensors
 from u2forge.errors import EngineError, InputError
 
 Request = TypeVar("Request")
@@ -17,22 +20,34 @@ Answer = dict[str, NDArray[Any]]
 
 
 class PooledEngine(Generic[Request]):
-    """An Engine that runs `infer(request, inputs)` in as many threads as there are requests, each request in one
-    thread at a time. infer: all of info.outputs by name, in arrays that the caller may keep."""
+    """An Engine that runs `infer(request, inputs, phases)` on info.streams requests, each in one thread at a time.
+
+    infer: all of info.outputs by name, in arrays that the caller may keep; it fills phases in where they are given.
+    """
 
     def __init__(
-        self, info: EngineInfo, requests: list[Request], infer: Callable[[Request, Tensors], Answer]
+        self,
+        info: EngineInfo,
+        new_request: Callable[[], Request],
+        infer: Callable[[Request, Tensors, Phases], Answer],
     ) -> None:
-        self.info = info
+        start = time.perf_counter()
+        requests = [new_request() for _ in range(info.streams)]
+        contexts_ms = (time.perf_counter() - start) * 1000
+        self.info = replace(info, opening_ms={**info.opening_ms, "contexts": contexts_ms})
         self._infer = infer
-        self._idle: SimpleQueue[Request] = SimpleQueue()
+        # None, once closed: it passes from one that waits to the next.
+        self._idle: SimpleQueue[Request | None] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
         self._threads = ThreadPoolExecutor(len(requests), thread_name_prefix=f"u2forge-{info.engine}")
+        self._closing = threading.Lock()
+        self._closed = False
 
-    def run(self, inputs: Tensors) -> Answer:
-        """See Engine.run."""
-        return self.submit(inputs).result()
+    def run(self, inputs: Tensors, *, phases: Phases | None = None) -> Answer:
+        """See Engine.run. In the caller's own thread: handing over to another costs 0.05 ms."""
+        check_inputs(self.info, inputs)
+        return self._run(inputs, phases)
 
     def submit(self, inputs: Tensors) -> Future[Answer]:
         """See Engine.submit. Raises InputError where the inputs do not fit, EngineError after close."""
@@ -40,23 +55,26 @@ class PooledEngine(Generic[Request]):
         try:
             return self._threads.submit(self._run, inputs)
         except RuntimeError as error:  # after close
-            raise EngineError(
-                where=f"engine {self.info.engine!r}",
-                expected="an open engine",
-                found="a closed one",
-                fix="open it again",
-            ) from error
+            raise self._closed_error() from error
 
     def close(self) -> None:
         """See Engine.close."""
         self._threads.shutdown(wait=True)
-        while not self._idle.empty():
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        for _ in range(self.info.streams):
             self._idle.get()
+        self._idle.put(None)
 
-    def _run(self, inputs: Tensors) -> Answer:
-        request = self._idle.get()
+    def _run(self, inputs: Tensors, phases: Phases | None = None) -> Answer:
+        request = None if self._closed else self._idle.get()
+        if request is None:
+            self._idle.put(None)
+            raise self._closed_error()
         try:
-            return self._infer(request, inputs)
+            return self._infer(request, inputs, Phases() if phases is None else phases)
         except Exception as error:
             raise EngineError(
                 where=f"engine {self.info.engine!r} on {self.info.device}, inference",
@@ -66,6 +84,14 @@ class PooledEngine(Generic[Request]):
             ) from error
         finally:
             self._idle.put(request)
+
+    def _closed_error(self) -> EngineError:
+        return EngineError(
+            where=f"engine {self.info.engine!r}",
+            expected="an open engine",
+            found="a closed one",
+            fix="open it again",
+        )
 
 
 def check_inputs(info: EngineInfo, inputs: Tensors) -> None:

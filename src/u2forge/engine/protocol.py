@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,7 +47,8 @@ class EngineOptions:
 @dataclass(frozen=True)
 class EngineInfo:
     """What really runs. precision_executed: float32, bfloat16, float16 or int8, as the engine reports it
-    for the convolutions after compilation (the one that most of them run in); precision_counts: all of them."""
+    for the convolutions after compilation (the one that most of them run in); precision_counts: all of them.
+    opening_ms: how long it took to open, by step: `engine` (the compiled graph), `contexts` (the memory of streams)."""
 
     engine: str
     version: str
@@ -60,6 +61,21 @@ class EngineInfo:
     streams: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    opening_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Phases:
+    """Where an engine notes how long the parts of one inference took, in milliseconds; None: it cannot tell them apart.
+
+    host_to_device: the inputs handed over, copied only where the device needs it; enqueue: the inference accepted;
+    compute: from there to its end; device_to_host: the outputs copied into the caller's arrays.
+    """
+
+    host_to_device_ms: float | None = None
+    enqueue_ms: float | None = None
+    compute_ms: float | None = None
+    device_to_host_ms: float | None = None
 
 
 class Engine(Protocol):
@@ -67,9 +83,9 @@ class Engine(Protocol):
 
     info: EngineInfo
 
-    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Tensors, *, phases: Phases | None = None) -> dict[str, NDArray[Any]]:
         """All outputs by name, in the order of info.outputs; the arrays belong to the caller.
-        Raises InputError where an input does not fit info.inputs."""
+        phases: is filled in. Raises InputError where an input does not fit info.inputs."""
         ...
 
     def submit(self, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
