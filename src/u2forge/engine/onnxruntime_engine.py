@@ -47,32 +47,58 @@ _DTYPES = {
 
 def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[onnxruntime.IOBinding]:
     """The model, in a session on one device. Raises EngineError where the device is missing or refuses the model."""
-    import onnxruntime
-
     start = time.perf_counter()
     device = find_device(onnxruntime_devices(), options.device)
     if device == "cpu":
         check_integer_products(model, engine=NAME)
     threads = options.threads or usable_processors()
+    streams = _streams(device, threads=threads, asked=options.streams)
+    settings = session_settings(model, device, threads=threads, streams=streams)
+    session, counts = open_session(model, device, settings)
+    check_fits_manifest(model, inputs=_found(session.get_inputs()), outputs=_found(session.get_outputs()))
+    engine_ms = (time.perf_counter() - start) * 1000
+    info = _info(model, device, threads, streams, counts, engine_ms)
+    # On other devices `run` copies by itself, and does not tell how long that takes.
+    infer = partial(_infer_bound if device == "cpu" else _infer_in_one, session, info.outputs)
+    return PooledEngine(info, session.io_binding, infer)
+
+
+def session_settings(
+    model: ModelFile, device: str, *, threads: int, streams: int
+) -> onnxruntime.SessionOptions:
+    """What a session of the model is made with."""
+    import onnxruntime
+
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _ERRORS_ONLY
     # Said explicitly: where it is not, ONNX Runtime pins its threads, which containers may forbid.
     # All runs of a session share its helpers, each run brings a thread of its own: in all, `threads`.
-    streams = min(options.streams, threads) if device == "cpu" else options.streams
-    settings.intra_op_num_threads = max(1, threads - streams + 1)
+    settings.intra_op_num_threads = max(1, threads - _streams(device, threads=threads, asked=streams) + 1)
     settings.inter_op_num_threads = 1
     # One block for all that a run needs is planned beside what the arena already holds: 0.26 GB more at the
     # peak on the full network, and no faster.
     settings.enable_mem_pattern = False
-    provider = PROVIDERS[device][0]
-    if provider != CPU_PROVIDER:
+    if PROVIDERS[device][0] != CPU_PROVIDER:
         # Else nodes that the accelerator cannot run would move to the processor without a word.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    bits = quantized_bits(model.manifest.precision)
-    if bits == 16:
+    if quantized_bits(model.manifest.precision) == 16:
         # Its rewriting of quantized graphs is made for 8 bits: at 16, ONNX Runtime 1.32 answers wrongly with it (mean
         # map difference 0.17), and exactly without.
         settings.add_session_config_entry("session.disable_quant_qdq", "1")
+    return settings
+
+
+def open_session(
+    model: ModelFile, device: str, settings: onnxruntime.SessionOptions
+) -> tuple[onnxruntime.InferenceSession, Counter[str]]:
+    """The model's session, and how many convolutions of an 8-bit graph it runs in which precision on the processor.
+
+    Raises EngineError where the device refuses the model, or another one took it.
+    """
+    import onnxruntime
+
+    provider = PROVIDERS[device][0]
+    bits = quantized_bits(model.manifest.precision)
     counts: Counter[str] = Counter()
     try:
         with _optimized_graph(settings, wanted=bits == 8 and device == "cpu") as optimized:
@@ -96,12 +122,11 @@ def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[o
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
-    check_fits_manifest(model, inputs=_found(session.get_inputs()), outputs=_found(session.get_outputs()))
-    engine_ms = (time.perf_counter() - start) * 1000
-    info = _info(model, device, threads, streams, counts, engine_ms)
-    # On other devices `run` copies by itself, and does not tell how long that takes.
-    infer = partial(_infer_bound if device == "cpu" else _infer_in_one, session, info.outputs)
-    return PooledEngine(info, session.io_binding, infer)
+    return session, counts
+
+
+def _streams(device: str, *, threads: int, asked: int) -> int:
+    return min(asked, threads) if device == "cpu" else asked
 
 
 def _infer_bound(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import openvino
 
 NAME = "openvino"
-_PRECISION_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
+PRECISION_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 
 
 def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[openvino.InferRequest]:
@@ -41,10 +41,7 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
         check_integer_products(model, engine=NAME)
     threads = options.threads or usable_processors()
     properties = compile_properties(core, model, device, threads=threads, streams=options.streams)
-    try:
-        compiled = _compiled(core, model, device, properties, options.cache_folder)
-    except (RuntimeError, MemoryError) as error:
-        raise _not_compiled(model, device, error) from error
+    compiled = _compiled(core, model, device, properties, options.cache_folder)
     check_fits_manifest(model, inputs=_found(compiled.inputs), outputs=_found(compiled.outputs))
     engine_ms = (time.perf_counter() - start) * 1000
     info = _info(core, compiled, model, device, threads, engine_ms)
@@ -90,6 +87,32 @@ def compile_properties(
     return properties
 
 
+def _compiled(
+    core: openvino.Core, model: ModelFile, device: str, properties: dict[str, Any], cache: Path | None
+) -> openvino.CompiledModel:
+    """The compiled model, out of the cache where it is there and whole, else compiled and kept there.
+
+    OpenVINO writes its cache as it goes: measured on the full network, that adds nothing to the peak memory of a
+    first start, where export_model into a file of ours adds 350 MB; reading it back (mapped) halves the start.
+    """
+    if cache is None:
+        return compile_graph(core, model, device, properties)
+    with compiled_model_folder(cache / NAME, _cache_key(model, device, properties)) as folder:
+        if folder is not None:
+            properties = {**properties, "CACHE_DIR": str(folder)}
+        return compile_graph(core, model, device, properties)
+
+
+def compile_graph(
+    core: openvino.Core, model: ModelFile, device: str, properties: dict[str, Any]
+) -> openvino.CompiledModel:
+    """The compiled model. Raises EngineError where OpenVINO refuses it."""
+    try:
+        return core.compile_model(str(model.path), device, properties)
+    except (RuntimeError, MemoryError) as error:
+        raise _not_compiled(model, device, error) from error
+
+
 def _not_compiled(model: ModelFile, device: str, error: RuntimeError | MemoryError) -> EngineError:
     where = f"engine {NAME!r} on {device}, model {model.path}"
     if "bad_alloc" in str(error) or isinstance(error, MemoryError):
@@ -105,22 +128,6 @@ def _not_compiled(model: ModelFile, device: str, error: RuntimeError | MemoryErr
         found=_last_line(error),
         fix="build the model again, or try another engine or device",
     )
-
-
-def _compiled(
-    core: openvino.Core, model: ModelFile, device: str, properties: dict[str, Any], cache: Path | None
-) -> openvino.CompiledModel:
-    """The compiled model, out of the cache where it is there and whole, else compiled and kept there.
-
-    OpenVINO writes its cache as it goes: measured on the full network, that adds nothing to the peak memory of a
-    first start, where export_model into a file of ours adds 350 MB; reading it back (mapped) halves the start.
-    """
-    if cache is None:
-        return core.compile_model(str(model.path), device, properties)
-    with compiled_model_folder(cache / NAME, _cache_key(model, device, properties)) as folder:
-        if folder is not None:
-            properties = {**properties, "CACHE_DIR": str(folder)}
-        return core.compile_model(str(model.path), device, properties)
 
 
 def _cache_key(model: ModelFile, device: str, properties: dict[str, Any]) -> str:
@@ -176,7 +183,7 @@ def executed_precisions(compiled: openvino.CompiledModel) -> Counter[str]:
         kind, precision = (
             facts[key].astype(str) if key in facts else "" for key in ("layerType", "runtimePrecision")
         )
-        name = _PRECISION_NAMES.get(precision, precision)
+        name = PRECISION_NAMES.get(precision, precision)
         if kind in ("Convolution", "GroupConvolution", "Deconvolution"):
             convolutions[name] += 1
         elif kind not in ("Input", "Output", "Const", "Parameter", "Result") and name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,30 +17,50 @@ from u2forge.tensor_spec import TensorSpec
 if TYPE_CHECKING:
     import onnx
 
+
+@dataclass(frozen=True)
+class ProbeShape:
+    """A chain of equal convolutions: channels in and out, kernel × kernel, on size × size pictures."""
+
+    channels: int
+    size: int
+    kernel: int = 3
+    layers: int = 2
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one of the convolutions."""
+        return (self.channels * self.kernel * self.size) ** 2
+
+
 # Wide and large enough that an engine takes its usual kernels.
-_CHANNELS = 32
-_SIZE = 32
+USUAL = ProbeShape(channels=32, size=32)
 
 
-def write_probe_model(path: Path, precision: PrecisionMode) -> None:
-    """Writes a model of two 3×3 convolutions, float32 (1, 32, 32, 32) in and out, all weights 1/288; in a quantized
-    precision, the same with rounded activations and weights."""
+def write_probe_model(path: Path, precision: PrecisionMode, *, probe: ProbeShape = USUAL) -> None:
+    """Writes a model of that chain, float32 (1, channels, size, size) in and out, each output the mean of what it is
+    made of; in a quantized precision, the same with rounded activations and weights."""
     import onnx
     import onnx_ir
 
-    shape = (1, _CHANNELS, _SIZE, _SIZE)
+    shape = (1, probe.channels, probe.size, probe.size)
     bits = quantized_bits(precision)
     nodes: list[onnx.NodeProto] = []
-    weights, constants = _weights(nodes, bits)
+    weights, constants = _weights(nodes, probe, bits)
     source = "image"
-    for target in ("between", "d0"):
+    for index in range(1, probe.layers + 1):
         rounded = source if bits is None else _rounded(nodes, source)
+        source = "d0" if index == probe.layers else f"between_{index}"
         nodes.append(
             onnx.helper.make_node(
-                "Conv", [rounded, weights], [target], kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+                "Conv",
+                [rounded, weights],
+                [source],
+                name=f"layer_{index}",
+                kernel_shape=[probe.kernel] * 2,
+                pads=[probe.kernel // 2] * 4,
             )
         )
-        source = target
     if bits is not None:
         constants |= {
             "scale": np.array(1 / 255 if bits == 8 else 1 / 65535, np.float32),
@@ -71,12 +92,14 @@ def write_probe_model(path: Path, precision: PrecisionMode) -> None:
     write_model(onnx_ir.serde.deserialize_model(proto), manifest, path)
 
 
-def _weights(nodes: list[onnx.NodeProto], bits: int | None) -> tuple[str, dict[str, NDArray[Any]]]:
+def _weights(
+    nodes: list[onnx.NodeProto], probe: ProbeShape, bits: int | None
+) -> tuple[str, dict[str, NDArray[Any]]]:
     """The name of the weights, and the constants that they are made of; quantized ones get their node."""
     import onnx
 
-    shape = (_CHANNELS, _CHANNELS, 3, 3)
-    value = 1 / (9 * _CHANNELS)
+    shape = (probe.channels, probe.channels, probe.kernel, probe.kernel)
+    value = 1 / (probe.kernel**2 * probe.channels)
     if bits is None:
         return "weights", {"weights": np.full(shape, value, np.float32)}
     level = 2 ** (bits - 1) - 1

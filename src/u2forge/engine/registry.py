@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from u2forge.engine.kept_out import kept_out
-from u2forge.engine.protocol import Engine, EngineOptions
-from u2forge.errors import InputError, MissingDependencyError, install_command
+from u2forge.engine.layer_time import LayerTime
+from u2forge.engine.protocol import Engine, EngineOptions, Tensors
+from u2forge.errors import EngineError, InputError, MissingDependencyError, U2ForgeError, install_command
 from u2forge.model_file.read import ModelFile, open_model_file
 
 EngineName = Literal["openvino", "onnxruntime"]
 
 
 class EngineEntry(NamedTuple):
-    """package: what must be installed; opener and devices: "module:function"; extra: what brings it.
+    """package: what must be installed; opener, devices, profiler: "module:function"; extra: what brings it.
 
     keep_out: modules that the package imports where it can, and does without where it cannot.
     """
@@ -28,6 +29,7 @@ class EngineEntry(NamedTuple):
     opener: str
     devices: str
     find_device: str
+    profiler: str
     extra: str
     keep_out: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
@@ -45,6 +47,7 @@ ENGINES: dict[str, EngineEntry] = {
         opener="u2forge.engine.openvino_engine:open_openvino",
         devices="u2forge.engine.openvino_engine:openvino_devices",
         find_device="u2forge.engine.openvino_engine:find_device",
+        profiler="u2forge.engine.openvino_profile:profile_openvino",
         extra="openvino",
         # Where it is there, `import openvino` alone writes a client id into the user's home and reports the
         # import to its makers, unasked.
@@ -55,6 +58,7 @@ ENGINES: dict[str, EngineEntry] = {
         opener="u2forge.engine.onnxruntime_engine:open_onnxruntime",
         devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
         find_device="u2forge.engine.onnxruntime_engine:find_device",
+        profiler="u2forge.engine.onnxruntime_profile:profile_onnxruntime",
         extra="onnxruntime",
         # Else its import writes a device id into the user's home, for telemetry.
         environment=(("ORT_DISABLE_TELEMETRY", "1"),),
@@ -73,6 +77,34 @@ def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | No
     model = open_model_file(path)
     import_engine(name)
     return _resolve_opener(ENGINES[name].opener)(model, options or EngineOptions())
+
+
+def profile_layers(
+    path: Path, *, engine: str, options: EngineOptions, inputs: Tensors, inferences: int
+) -> list[LayerTime]:
+    """What the engine's own profiler says of each layer of the model file, over so many inferences, warmed up.
+
+    Raises as open_engine does, and InputError where the inputs do not fit.
+    """
+    name = choose_engine(engine)
+    model = open_model_file(path)
+    for spec in model.manifest.inputs:
+        spec.check(inputs[spec.name], where=f"engine {name!r}")
+    import_engine(name)
+    try:
+        layers: list[LayerTime] = _resolve(ENGINES[name].profiler)(
+            model, options, inputs, inferences=inferences
+        )
+    except U2ForgeError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            where=f"engine {name!r}, profile of {path}",
+            expected="an inference",
+            found=str(error).strip()[:500] or type(error).__name__,
+            fix="try a smaller batch or another engine",
+        ) from error
+    return layers
 
 
 def choose_engine(name: str) -> str:
