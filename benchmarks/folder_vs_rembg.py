@@ -22,8 +22,9 @@ from pathlib import Path
 from PIL import Image
 
 import u2forge
-from machine import machine_facts
+from machine import commit
 from measured_process import Measured, run_measured
+from u2forge.measure.machine import machine_facts
 from u2forge.verbs.demo_photos import demo_photos
 
 REMBG = "rembg[cpu,cli]==2.0.86"
@@ -48,6 +49,7 @@ def main() -> None:
         count = len(list(photos.iterdir()))
     record = {
         "benchmark": "folder_vs_rembg",
+        "commit": commit(),
         "job": options.job,
         "pictures": count,
         "repeat": options.repeat,

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 from folder_vs_rembg import SUFFIXES, u2forge_command
-from machine import machine_facts
+from machine import commit
 from measured_process import run_measured
+from u2forge.measure.machine import machine_facts
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
             print(rows[-1], file=sys.stderr)
     record = {
         "benchmark": "memory_by_count",
+        "commit": commit(),
         "precision": options.precision,
         "job": options.job,
         "machine": machine_facts(("u2forge", "openvino", "pillow", "numpy")),

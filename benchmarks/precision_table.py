@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 
 import u2forge
-from machine import machine_facts
+from machine import commit
 from u2forge.engine.processor import usable_processors
 from u2forge.evaluate.dataset_scores import DatasetScores
 from u2forge.evaluate.datasets import find_dataset
 from u2forge.evaluate.grey_mask import grey_of
 from u2forge.evaluate.parity import parity
 from u2forge.evaluate.protocols import score_picture
+from u2forge.measure.machine import machine_facts
 from u2forge.pipeline.inputs import collect_inputs
 from u2forge.pipeline.postprocess import postprocess, stretch
 from u2forge.pipeline.preprocess import preprocess
@@ -348,6 +349,7 @@ def make_record(
         "calibration_pictures": CALIBRATION_COUNT,
         "threads": usable_processors(),
         "rounds": options.rounds,
+        "commit": commit(),
         "machine": machine_facts(("u2forge", "openvino", "onnxruntime", "numpy")),
         "peer_versions": dict(peer_versions(options.peer_env)),
         "models": {path.name: path.stat().st_size for path in sorted(options.work.glob("*.onnx"))},

@@ -13,8 +13,8 @@ import pytest
 import u2forge
 
 ROOT = Path(u2forge.__file__).parent
-ORDER = "weights graph passes quantize model_file engine pipeline evaluate report verbs cli".split()
-HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy"}
+ORDER = "weights graph passes quantize model_file engine pipeline evaluate measure report verbs cli".split()
+HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy", "pynvml"}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
@@ -74,7 +74,7 @@ def test_heavy_packages_are_imported_when_needed_only() -> None:
 @pytest.mark.parametrize("module", ["u2forge", "u2forge.cli.main"])
 def test_light_modules_load_no_package(module: str) -> None:
     code = f"import sys, {module}; print(*(set(sys.modules) & set(sys.argv[1:])))"
-    unwanted = [*HEAVY, "onnx", "onnx_ir", "PIL", "numpy", "tqdm"]
+    unwanted = [*HEAVY, "onnx", "onnx_ir", "PIL", "numpy", "tqdm", "psutil"]
     answer = subprocess.run(
         [sys.executable, "-c", code, *unwanted], capture_output=True, text=True, check=True
     )

@@ -1,0 +1,132 @@
+"""The processor's roofline, measured: multiply-accumulates a second by precision, and bytes a second of its memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from u2forge.engine.layer_time import LayerTime
+from u2forge.engine.probe_model import ProbeShape, write_probe_model
+from u2forge.engine.processor import usable_processors
+from u2forge.engine.protocol import EngineOptions
+from u2forge.engine.registry import ENGINES, profile_layers
+from u2forge.errors import U2ForgeError
+from u2forge.precision import PrecisionMode
+
+_log = logging.getLogger(__name__)
+
+# The mode in which an engine takes each precision, where the processor has it.
+_MODES: dict[str, PrecisionMode] = {
+    "float32": "force_float32",
+    "bfloat16": "force_float16",
+    "float16": "force_float16",
+    "int8": "qint8_mixed_float32",
+}
+_PROBES = (
+    ProbeShape(channels=64, size=64, layers=4),
+    ProbeShape(channels=512, size=32, kernel=1, layers=4),
+)
+_INFERENCES = 30
+_COPIED_BYTES = 128 * 2**20
+_COPIES = 5
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """peaks_gmac_per_s: by precision; bandwidth_gb_per_s: read and written together. None, or missing: not measured."""
+
+    peaks_gmac_per_s: Mapping[str, float]
+    bandwidth_gb_per_s: float | None
+
+
+def roofline_of_this_machine(precisions: Sequence[str], *, threads: int | None = None) -> Roofline:
+    """The roofline, measured in a process of its own, which takes the engines' threads and memory with it.
+
+    Empty, with a warning in the log, where that process fails.
+    """
+    request = json.dumps({"precisions": list(precisions), "threads": threads})
+    command = [sys.executable, "-m", "u2forge.measure.roofline", request]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
+        return Roofline(**json.loads(done.stdout.splitlines()[-1]))
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        _log.warning("the processor's peak was not measured: %s", str(said).strip()[-500:])
+        return Roofline({}, None)
+
+
+def measured_peaks(precisions: Iterable[str], threads: int) -> dict[str, float]:
+    """GMAC/s by precision: the fastest single convolution of all probes and of all installed engines.
+
+    One that the processor does not have is left out: what counts is the precision that an engine executed. The
+    shortest time, and no mean: another load makes times longer, and never shorter.
+    """
+    wanted = set(precisions)
+    peaks: dict[str, float] = {}
+    for mode in dict.fromkeys(_MODES[precision] for precision in _MODES if precision in wanted):
+        for probe in _PROBES:
+            for layer in _probe_layers(probe, mode, threads):
+                speed = probe.macs / layer.best_ms / 1e6 if layer.best_ms else 0.0
+                if layer.precision in wanted:
+                    peaks[layer.precision] = max(peaks.get(layer.precision, 0.0), speed)
+    return peaks
+
+
+def _probe_layers(probe: ProbeShape, mode: PrecisionMode, threads: int) -> Iterator[LayerTime]:
+    """The convolutions of a probe, by every installed engine that runs it."""
+    inputs = {
+        "image": np.random.default_rng(0).random((1, probe.channels, probe.size, probe.size), np.float32)
+    }
+    with tempfile.TemporaryDirectory(prefix="u2forge-peak-") as folder:
+        path = Path(folder) / "probe.onnx"
+        write_probe_model(path, mode, probe=probe)
+        for name, entry in ENGINES.items():
+            if find_spec(entry.package) is None:
+                continue
+            options = EngineOptions(device="cpu", threads=threads)
+            try:
+                layers = profile_layers(
+                    path, engine=name, options=options, inputs=inputs, inferences=_INFERENCES
+                )
+            except U2ForgeError as error:
+                _log.warning("no peak by %s: %s", name, error)
+                continue
+            yield from (layer for layer in layers if layer.is_convolution)
+
+
+def measured_bandwidth(threads: int) -> float:
+    """GB/s, read and written bytes together, of copies between two arrays that no cache holds; the fastest one."""
+    count = _COPIED_BYTES // 8 // threads
+    pairs = [(np.ones(count), np.zeros(count)) for _ in range(threads)]
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(_COPIES):
+            start = time.perf_counter()
+            # numpy lets the other threads run while it copies.
+            list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs))
+            best = max(best, 2 * 8 * count * threads / (time.perf_counter() - start))
+    return best / 1e9
+
+
+def main(request: str) -> None:
+    """Writes the roofline that the request, in JSON, asks for to standard output, in its last line."""
+    wanted = json.loads(request)
+    threads = wanted["threads"] or usable_processors()
+    roofline = Roofline(measured_peaks(wanted["precisions"], threads), measured_bandwidth(threads))
+    sys.stdout.write(f"\n{json.dumps(asdict(roofline))}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,138 @@
+"""The roofline: peaks of what an engine executed, of the fastest convolution; a failing probe is no figure at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from u2forge.engine.layer_time import LayerTime
+from u2forge.engine.probe_model import ProbeShape
+from u2forge.engine.registry import ENGINES
+from u2forge.errors import EngineError
+from u2forge.measure import roofline
+from u2forge.measure.roofline import Roofline, measured_bandwidth, measured_peaks, roofline_of_this_machine
+
+INSTALLED = [name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.package)]
+
+
+@pytest.fixture
+def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "_PROBES", (ProbeShape(channels=16, size=16),))
+    monkeypatch.setattr(roofline, "_INFERENCES", 2)
+    monkeypatch.setattr(roofline, "_COPIED_BYTES", 2**20)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, **layers: list[LayerTime] | EngineError) -> list[str]:
+    """Profiles are made up, by engine; what is asked for is listed."""
+    asked = []
+
+    def profile(path: Path, *, engine: str, **options: Any) -> list[LayerTime]:
+        asked.append(engine)
+        found = layers.get(engine, [])
+        if isinstance(found, EngineError):
+            raise found
+        return found
+
+    monkeypatch.setattr(roofline, "profile_layers", profile)
+    monkeypatch.setattr(roofline, "find_spec", lambda package: object())
+    monkeypatch.setattr(roofline, "_PROBES", (ProbeShape(channels=100, size=10, kernel=1),))
+    return asked
+
+
+def layer(precision: str, best_ms: float, operator: str = "Conv") -> LayerTime:
+    return LayerTime("a", operator, "", precision, 10 * best_ms, best_ms)
+
+
+def test_the_fastest_convolution_of_all_engines_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(
+        monkeypatch,
+        openvino=[layer("float32", 0.1), layer("float32", 0.02), layer("float32", 0.001, "Reorder")],
+        onnxruntime=[layer("float32", 0.05)],
+    )
+    # 100 x 100 channels on 10 x 10 pictures in 0.02 ms.
+    assert measured_peaks(["float32"], 2) == {"float32": pytest.approx(50)}
+
+
+def test_what_was_not_executed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, openvino=[layer("float32", 0.1)])
+    assert set(measured_peaks(["float32", "bfloat16", "int8"], 2)) == {"float32"}
+    assert measured_peaks(["bfloat16"], 2) == {}
+
+
+def test_only_what_is_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch)
+    assert measured_peaks(["unknown"], 2) == {}
+    assert asked == []
+    measured_peaks(["bfloat16", "float16"], 2)
+    assert asked == list(ENGINES)
+
+
+def test_an_engine_that_fails_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = EngineError(where="engine", expected="a graph", found="none", fix="build it")
+    answering(monkeypatch, openvino=error, onnxruntime=[layer("float32", 0.1)])
+    assert measured_peaks(["float32"], 2) == {"float32": pytest.approx(10)}
+    assert "no peak by openvino: engine: expected a graph" in caplog.text
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no engine is installed")
+@pytest.mark.usefixtures("small_probes")
+def test_installed_engines_run_the_probes() -> None:
+    peaks = measured_peaks(["float32", "int8"], 1)
+    assert set(peaks) == {"float32", "int8"}
+    assert all(peak > 0 for peak in peaks.values())
+
+
+@pytest.mark.usefixtures("small_probes")
+def test_copies_have_a_speed() -> None:
+    assert measured_bandwidth(1) > 0
+    assert measured_bandwidth(2) > 0
+
+
+def test_the_process_answers_in_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(roofline, "measured_peaks", lambda precisions, threads: {"float32": 1.5 * threads})
+    monkeypatch.setattr(roofline, "measured_bandwidth", lambda threads: 3.0)
+    roofline.main(json.dumps({"precisions": ["float32"], "threads": 2}))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(line) == {"peaks_gmac_per_s": {"float32": 3.0}, "bandwidth_gb_per_s": 3.0}
+
+
+def test_a_process_of_its_own_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        said = 'a library says hello\n{"peaks_gmac_per_s": {"int8": 4.0}, "bandwidth_gb_per_s": 2.0}\n'
+        return subprocess.CompletedProcess(command, 0, stdout=said, stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert roofline_of_this_machine(["int8"], threads=1) == Roofline({"int8": 4.0}, 2.0)
+    assert commands == [
+        [sys.executable, "-m", "u2forge.measure.roofline", '{"precisions": ["int8"], "threads": 1}']
+    ]
+
+
+def test_a_real_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = roofline_of_this_machine([], threads=1)
+    assert found.peaks_gmac_per_s == {}
+    assert found.bandwidth_gb_per_s is not None
+    assert found.bandwidth_gb_per_s > 0
+
+
+def test_a_process_that_fails_gives_no_figures(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "no/such/python")
+    with caplog.at_level(logging.WARNING):
+        assert roofline_of_this_machine(["float32"]) == Roofline({}, None)
+    assert "the processor's peak was not measured" in caplog.text

@@ -1,0 +1,361 @@
+"""The sampler: each process by its own turns, other load apart from it, and nothing where nothing is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from u2forge.measure import machine_state, nvidia_gpu, utilization
+from u2forge.measure.machine_state import MachineState, machine_warnings, read_machine_state
+from u2forge.measure.nvidia_gpu import open_nvidia_gpu
+from u2forge.measure.perf_row import UTILIZATION
+from u2forge.measure.utilization import UtilizationSampler
+
+SPIN = "import time\nprint(flush=True)\nwhile True: pass"
+SLEEP = "import time\nprint(flush=True)\ntime.sleep(60)"
+GPU = ("gpu_percent", "gpu_memory_mb", "gpu_power_w", "gpu_temperature_c")
+Start = Callable[[str], int]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts programs that are ended after the test."""
+    programs: list[subprocess.Popen[bytes]] = []
+
+    def started(code: str) -> int:
+        programs.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE))
+        assert programs[-1].stdout is not None
+        programs[-1].stdout.readline()
+        return programs[-1].pid
+
+    yield started
+    for program in programs:
+        program.kill()
+        program.communicate()
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+
+def state(at_s: float = 0.0, **facts: float) -> MachineState:
+    known = dict.fromkeys(("busy_s", "temperature_c", "frequency_mhz", "stolen_s", "throttled_s"))
+    return MachineState(at_s=at_s, **{**known, **facts})  # type: ignore[arg-type]
+
+
+def test_each_process_has_the_figures_of_its_own_turns(start: Start) -> None:
+    busy, idle = start(SPIN), start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.02)
+    with sampler.watching([busy, idle]):
+        for pid in (busy, idle, busy, idle):
+            sampler.turn_begins(pid)
+            time.sleep(0.15)
+            sampler.turn_ends()
+            time.sleep(0.05)
+    of_busy, of_idle = sampler.utilization(busy), sampler.utilization(idle)
+    assert list(of_busy) == list(UTILIZATION)
+    for found in (of_busy, of_idle):
+        assert found["cpu_percent"] is not None
+        assert found["memory_mb"] is not None
+        assert 1 < found["memory_mb"].min <= found["memory_mb"].max < 1000
+        assert [found[name] for name in GPU] == [None] * 4
+    assert of_busy["cpu_percent"] is not None
+    assert of_idle["cpu_percent"] is not None
+    # However busy the machine is: one of them asks for processor time all along, the other one never.
+    assert of_busy["cpu_percent"].mean > of_idle["cpu_percent"].mean
+    assert of_idle["cpu_percent"].mean < 10
+
+
+def test_turns_shorter_than_an_interval_count_too(start: Start) -> None:
+    pid = start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.1)
+    with sampler.watching([pid]):
+        for _ in range(15):
+            sampler.turn_begins(pid)
+            time.sleep(0.01)
+            sampler.turn_ends()
+    found = sampler.utilization(pid)["cpu_percent"]
+    assert found is not None
+    assert 1 <= found.count <= 6
+
+
+def test_without_a_turn_there_is_nothing(start: Start) -> None:
+    pid = start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.01)
+    with sampler.watching([pid]):
+        time.sleep(0.05)
+    assert set(sampler.utilization(pid).values()) == {None}
+    assert set(sampler.utilization(1).values()) == {None}
+    assert (sampler.other_load(pid), sampler.other_load(), sampler.warnings()) == (None, None, [])
+
+
+def test_a_process_that_ends_in_its_turn_keeps_what_was_seen(start: Start) -> None:
+    pid = start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.02)
+    with sampler.watching([pid]):
+        sampler.turn_begins(pid)
+        time.sleep(0.1)
+        process = psutil.Process(pid)
+        process.kill()
+        process.wait(10)
+        time.sleep(0.05)
+        sampler.turn_ends()
+        sampler.turn_begins(pid)
+        sampler.turn_ends()
+    assert sampler.utilization(pid)["memory_mb"] is not None
+
+
+def test_a_process_that_is_not_there_is_no_error() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    sampler = UtilizationSampler()
+    with sampler.watching([ended.pid]):
+        sampler.turn_begins(ended.pid)
+        sampler.turn_ends()
+    assert sampler.other_load() is None
+
+
+def test_other_load_is_what_neither_the_turns_process_nor_this_one_used(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, other = start(SLEEP), start(SLEEP)
+    sampler = UtilizationSampler(interval_s=60)
+    monkeypatch.setattr(sampler, "_processors", 4)
+    clock = {"at": 0.0, "busy": 100.0, pid: 0.0, other: 0.0, psutil.Process().pid: 0.0}
+    monkeypatch.setattr(utilization, "read_machine_state", lambda: state(clock["at"], busy_s=clock["busy"]))
+    monkeypatch.setattr(utilization, "_cpu_s", lambda process: clock[process.pid])
+    with sampler.watching([pid, other]):
+        for one, others_s in ((pid, 0.2), (other, 2.0), (pid, 0.2)):
+            sampler.turn_begins(one)
+            clock["at"] += 1.0
+            clock[one] += 1.5
+            clock[psutil.Process().pid] += 0.1
+            clock["busy"] += 1.5 + 0.1 + others_s
+            sampler.turn_ends()
+            clock["busy"] += 50  # between turns nobody looks
+    assert sampler.other_load(pid) == pytest.approx(0.4 / (2 * 4))
+    assert sampler.other_load(other) == pytest.approx(2.0 / 4)
+    assert sampler.other_load() == pytest.approx(2.4 / (3 * 4))
+
+
+def test_a_system_that_does_not_count_has_no_other_load(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = start(SLEEP)
+    monkeypatch.setattr(utilization, "read_machine_state", lambda: state(time.perf_counter()))
+    sampler = UtilizationSampler()
+    with sampler.watching([pid]):
+        sampler.turn_begins(pid)
+        sampler.turn_ends()
+    assert sampler.other_load(pid) is None
+    assert set(sampler.machine().values()) == {None}
+
+
+def test_this_machine_can_be_read() -> None:
+    before, after = read_machine_state(), read_machine_state()
+    assert after.at_s > before.at_s
+    if before.busy_s is not None and after.busy_s is not None:
+        assert after.busy_s >= before.busy_s
+
+
+def test_sensors_of_the_processor_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sensors() -> dict[str, list[SimpleNamespace]]:
+        hot = {"nvme": [90.0], "coretemp": [61.0, 64.5]}
+        return {name: [SimpleNamespace(current=one) for one in values] for name, values in hot.items()}
+
+    monkeypatch.setattr(psutil, "sensors_temperatures", sensors, raising=False)
+    assert read_machine_state().temperature_c == 64.5
+    monkeypatch.setattr(psutil, "sensors_temperatures", dict, raising=False)
+    assert read_machine_state().temperature_c is None
+    monkeypatch.delattr(psutil, "sensors_temperatures", raising=False)
+    assert read_machine_state().temperature_c is None
+
+
+def test_the_quotas_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cpu.stat"
+    monkeypatch.setattr(machine_state, "_CGROUP2_STATISTICS", path)
+    assert read_machine_state().throttled_s is None
+    path.write_text("usage_usec 5\nnr_throttled 3\nthrottled_usec 2500000\n")
+    assert read_machine_state().throttled_s == 2.5
+    path.write_text("usage_usec 5\n")
+    assert read_machine_state().throttled_s is None
+
+
+def test_a_quiet_machine_is_not_warned_of() -> None:
+    quiet = {
+        "busy_s": 1.0,
+        "frequency_mhz": 3000.0,
+        "stolen_s": 1.0,
+        "throttled_s": 0.0,
+        "temperature_c": 50.0,
+    }
+    assert machine_warnings([(state(at, **quiet), state(at + 1, **quiet)) for at in range(9)]) == []
+    assert machine_warnings([(state(0), state(1))]) == []
+    assert machine_warnings([]) == []
+
+
+def test_what_was_taken_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
+    pairs = [
+        (state(0, stolen_s=1.0, throttled_s=0.0), state(1, stolen_s=1.4, throttled_s=0.25)),
+        # Between turns it does not matter.
+        (state(5, stolen_s=9.0, throttled_s=8.0), state(6, stolen_s=9.4, throttled_s=8.25)),
+    ]
+    assert machine_warnings(pairs) == [
+        "the host of this virtual machine gave 10% of its processors' time to others meanwhile",
+        "the container's quota of processor time held processes back for 25% of the time: choose fewer --threads, or a "
+        "larger quota",
+    ]
+
+
+def test_processors_that_became_slower() -> None:
+    def turns(*frequencies: float, **facts: float) -> list[tuple[MachineState, MachineState]]:
+        return [(state(at), state(at + 1, frequency_mhz=one, **facts)) for at, one in enumerate(frequencies)]
+
+    assert machine_warnings(turns(3000, 3000, 2900, 2700, 2500, 2500, temperature_c=96.0)) == [
+        "the processors' frequency fell from 3000 to 2500 MHz meanwhile, at up to 96 °C"
+    ]
+    assert machine_warnings(turns(2500, 2500, 2900, 2900, 3000, 3000)) == []
+    assert machine_warnings(turns(3000, 2500)) == []
+
+
+class FakeNvml:
+    """What of NVML is used, for so many GPUs; `silent`: what they do not support."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, count: int = 1, *, silent: tuple[str, ...] = (), driver: bool = True) -> None:
+        self.count = count
+        self.silent = silent
+        self.driver = driver
+        self.open = 0
+
+    def nvmlInit(self) -> None:
+        if not self.driver:
+            raise self.NVMLError("library not found")
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:
+        self.open -= 1
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.count
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        if index >= self.count:
+            raise self.NVMLError("no such device")
+        return f"index {index}"
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        return uuid
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
+        return self._answer("load", SimpleNamespace(gpu=87, memory=40))
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:
+        return self._answer("memory", SimpleNamespace(used=1_500_000_000))
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> Any:
+        return self._answer("power", 123_400)
+
+    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> Any:
+        return self._answer("temperature", 61)
+
+    def _answer(self, name: str, value: Any) -> Any:
+        if name in self.silent:
+            raise self.NVMLError("not supported")
+        return value
+
+
+@pytest.fixture
+def use_nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeNvml], FakeNvml]:
+    for name in (nvidia_gpu._VISIBLE, nvidia_gpu._ORDER):
+        monkeypatch.delenv(name, raising=False)
+
+    def use(nvml: FakeNvml) -> FakeNvml:
+        monkeypatch.setitem(sys.modules, "pynvml", nvml)
+        return nvml
+
+    return use
+
+
+def test_a_gpu_is_read_in_our_units(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
+    nvml = use_nvml(FakeNvml())
+    gpu = open_nvidia_gpu()
+    assert gpu is not None
+    assert gpu.read() == dict(zip(GPU, (87.0, 1500.0, 123.4, 61.0), strict=True))
+    gpu.close()
+    assert nvml.open == 0
+
+
+def test_what_a_gpu_does_not_tell_is_none(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
+    use_nvml(FakeNvml(silent=("power", "load")))
+    gpu = open_nvidia_gpu()
+    assert gpu is not None
+    assert gpu.read() == dict(zip(GPU, (None, 1500.0, None, 61.0), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("count", "visible", "order", "expected"),
+    [
+        (1, None, None, "index 0"),
+        (1, "0", None, "index 0"),
+        (1, "", None, "index 0"),
+        (1, "-1", None, None),
+        (2, None, None, None),
+        (2, "1", None, None),
+        (2, "1", "PCI_BUS_ID", "index 1"),
+        (2, None, "PCI_BUS_ID", "index 0"),
+        (2, "GPU-8f5a,GPU-11", None, "GPU-8f5a"),
+        (2, "7", "PCI_BUS_ID", None),
+        (0, None, None, None),
+    ],
+)
+def test_which_gpu_is_meant(
+    use_nvml: Callable[[FakeNvml], FakeNvml],
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    visible: str | None,
+    order: str | None,
+    expected: str | None,
+) -> None:
+    nvml = use_nvml(FakeNvml(count))
+    for name, value in ((nvidia_gpu._VISIBLE, visible), (nvidia_gpu._ORDER, order)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    gpu = open_nvidia_gpu()
+    assert (None if gpu is None else gpu._handle) == expected
+    assert nvml.open == (0 if gpu is None else 1)
+
+
+def test_no_driver_or_no_package_is_no_gpu(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
+    assert open_nvidia_gpu() is None
+    use_nvml(FakeNvml(driver=False))
+    assert open_nvidia_gpu() is None
+
+
+def test_the_sampler_reads_the_gpu_in_turns(start: Start, use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
+    nvml = use_nvml(FakeNvml(silent=("temperature",)))
+    pid = start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.02)
+    with sampler.watching([pid]):
+        sampler.turn_begins(pid)
+        time.sleep(0.1)
+        sampler.turn_ends()
+    found = sampler.utilization(pid)
+    assert found["gpu_percent"] is not None
+    assert found["gpu_percent"].mean == 87
+    assert found["gpu_temperature_c"] is None
+    assert nvml.open == 0
