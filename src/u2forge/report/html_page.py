@@ -10,10 +10,11 @@ from html import escape
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font-size: .95rem; }
+h1, h2, h3, p { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .5rem; text-align: right; }
 th.word, td.word { text-align: left; }
 .pictures { display: grid; gap: 1.5rem; }
 figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: .3rem; overflow-wrap: anywhere; }
@@ -21,7 +22,7 @@ figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: .3rem; overfl
 .row img { max-width: 100%; max-height: 260px; border: 1px solid var(--line); border-radius: 4px; }
 .heading { font-size: 13px; position: sticky; top: 0; background: Canvas; padding: .3rem 0; overflow-wrap: anywhere; }
 .checks { background: repeating-conic-gradient(#bbb 0% 25%, #fff 0% 50%) 0 0 / 20px 20px; }
-.plots { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem; }
+.plots { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem; margin: 1rem 0; }
 .plots svg { max-width: 100%; height: auto; }
 .failed { color: light-dark(#b22, #f77); }
 """
@@ -51,11 +52,27 @@ def section(heading: str, *, css: str = "") -> str:
     return f"<h2{attribute}>{escape(heading)}</h2>"
 
 
+def subsection(heading: str) -> str:
+    """A heading of the third level."""
+    return f"<h3>{escape(heading)}</h3>"
+
+
+def folded(summary: str, parts: Sequence[str]) -> str:
+    """Parts that are out of sight until the reader asks for them."""
+    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
+
+
+def side_by_side(parts: Sequence[str]) -> str:
+    """Parts in a row as far as there is room."""
+    return f'<div class="plots">{"".join(parts)}</div>'
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 2) -> str:
-    """A table that scrolls by itself where it is too wide. words: columns from the left that hold no numbers."""
-    head = _cells(headings, words, tag="th")
+    """A table that scrolls by itself where it is too wide. words: columns from the left that hold no numbers; headings:
+    none, or empty ones, for a table without a head."""
+    head = f"<thead><tr>{_cells(headings, words, tag='th')}</tr></thead>" if any(headings) else ""
     body = "".join(f"<tr>{_cells(row, words, tag='td')}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
 def _cells(cells: Sequence[str], words: int, *, tag: str) -> str:

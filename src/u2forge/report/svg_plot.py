@@ -10,7 +10,7 @@ from html import escape
 from u2forge.report.axis_ticks import tick_label, ticks
 
 # Of middle lightness, so that they stand out from white and from black; told apart by dashes too.
-_COLOURS = ("#2b7fd0", "#d9772b", "#23a06b", "#c8507a", "#8b6fd6", "#8a8d33")
+COLOURS = ("#2b7fd0", "#d9772b", "#23a06b", "#c8507a", "#8b6fd6", "#8a8d33")
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4", "4 4")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 34, 56
 _LEGEND_LINE = 18
@@ -155,7 +155,7 @@ def _line(series: Series, index: int, frame: _Frame) -> str:
 
 def _dots(series: Series, index: int, frame: _Frame) -> Iterator[str]:
     """A dot at each point that is within the ranges; it may reach over the edge."""
-    colour = _COLOURS[index % len(_COLOURS)]
+    colour = COLOURS[index % len(COLOURS)]
     for x, y in zip(series.x, series.y, strict=True):
         if frame.x_range[0] <= x <= frame.x_range[1] and frame.y_range[0] <= y <= frame.y_range[1]:
             yield f'<circle cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3" fill="{colour}"/>'
@@ -175,7 +175,7 @@ def _path(series: Series, frame: _Frame) -> Iterator[str]:
 def _stroke(index: int) -> str:
     dashes = _DASHES[index % len(_DASHES)]
     dash = f' stroke-dasharray="{dashes}"' if dashes else ""
-    return f'stroke="{_COLOURS[index % len(_COLOURS)]}"{dash}'
+    return f'stroke="{COLOURS[index % len(COLOURS)]}"{dash}'
 
 
 def _drawn_rule(rule: Rule, frame: _Frame) -> Iterator[str]:
