@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from u2forge.cli.main import EXIT_CODES
+from u2forge.cli.program import EXIT_CODES
 from u2forge.errors import (
     AccuracyError,
     EngineError,
@@ -16,6 +16,7 @@ from u2forge.errors import (
     MissingDependencyError,
     ModelError,
     OutputError,
+    PerformanceError,
     U2ForgeError,
 )
 
@@ -28,6 +29,7 @@ KINDS: dict[type[U2ForgeError], type[Exception]] = {
     EngineError: RuntimeError,
     MissingDependencyError: ImportError,
     AccuracyError: ValueError,
+    PerformanceError: ValueError,
 }
 
 

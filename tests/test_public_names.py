@@ -25,6 +25,8 @@ PUBLIC = {
     "infer",
     "inspect",
     "open_segmenter",
+    "perf",
+    "perf_compare",
     "read_picture",
     "run",
 }

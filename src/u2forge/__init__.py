@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from u2forge.verbs.infer import infer
     from u2forge.verbs.inspect import inspect
     from u2forge.verbs.open_segmenter import open_segmenter
+    from u2forge.verbs.perf import perf
+    from u2forge.verbs.perf_compare import perf_compare
     from u2forge.verbs.run import run
 
 _HOME = {
@@ -49,6 +51,8 @@ _HOME = {
     "infer": "u2forge.verbs.infer",
     "inspect": "u2forge.verbs.inspect",
     "open_segmenter": "u2forge.verbs.open_segmenter",
+    "perf": "u2forge.verbs.perf",
+    "perf_compare": "u2forge.verbs.perf_compare",
     "read_picture": "u2forge.pipeline.read_picture",
     "run": "u2forge.verbs.run",
 }
@@ -74,6 +78,8 @@ __all__ = [
     "infer",
     "inspect",
     "open_segmenter",
+    "perf",
+    "perf_compare",
     "read_picture",
     "run",
 ]

@@ -57,6 +57,10 @@ class AccuracyError(U2ForgeError, ValueError):
     """A model or a result is further from its reference than its gate allows."""
 
 
+class PerformanceError(U2ForgeError, ValueError):
+    """A result is slower than its gate allows."""
+
+
 class MissingDependencyError(U2ForgeError, ImportError):
     """An optional package is needed and not installed; the message names the extra to install."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
         cli.main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f" {verb} " in text for verb in cli.VERBS)
+    assert all(re.search(rf"^ +{verb}\s", text, re.MULTILINE) for verb in cli.VERBS)
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,18 +35,45 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([verb, "--help"])
+        cli.main([*verb.split(), "--help"])
     assert ended.value.code == 0
-    assert "--json" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: u2forge {verb} [-h]")
+    assert "--json" in text
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["infre"], ["fetch"], ["build", "u2net", "-o", "x", "--precision", "no"]]
+    "words",
+    [
+        [],
+        ["infre"],
+        ["fetch"],
+        ["build", "u2net", "-o", "x", "--precision", "no"],
+        ["perf compare"],
+        ["--", "engines"],
+    ],
 )
 def test_a_wrong_command_line_ends_with_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        ([], ""),
+        (["--version"], ""),
+        (["engines", "--json"], "engines"),
+        (["perf", "compare", "a", "b"], "perf compare"),
+        (["perf", "compare.onnx"], "perf"),
+        (["perf", "a", "compare"], "perf"),
+        (["perf compare"], ""),
+        (["compare"], ""),
+    ],
+)
+def test_the_longest_verb_is_meant(words: list[str], verb: str) -> None:
+    assert cli.verb_of(words) == verb
 
 
 @pytest.mark.parametrize(

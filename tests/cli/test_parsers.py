@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +13,7 @@ from u2forge.cli.main import VERBS, verb_parser
 
 # Options of the command line alone, and arguments of the functions alone.
 PRINTING = {"help", "json", "verbose", "verb"}
-FUNCTIONS_ONLY = {"progress", "on_layers", "on_start", "on_report", "on_picture", "on_result"}
+FUNCTIONS_ONLY = {"progress", "on_layers", "on_start", "on_report", "on_picture", "on_step", "on_result"}
 
 
 def options_of(verb: str) -> dict[str, argparse.Action]:
@@ -20,14 +21,20 @@ def options_of(verb: str) -> dict[str, argparse.Action]:
     actions = subparsers.choices[verb]._actions
     found: dict[str, argparse.Action] = {}
     for action in actions:
-        if action.dest not in PRINTING:
+        # A --json that takes a file is an option of the verb's own.
+        if action.dest not in PRINTING or (action.dest == "json" and action.nargs != 0):
             found.setdefault(action.dest, action)
     return found
 
 
+def function_of(verb: str) -> Callable[..., object]:
+    name = verb.replace(" ", "_")
+    found: Callable[..., object] = getattr(importlib.import_module(f"u2forge.verbs.{name}"), name)
+    return found
+
+
 def arguments_of(verb: str) -> dict[str, inspect.Parameter]:
-    function = getattr(importlib.import_module(f"u2forge.verbs.{verb}"), verb)
-    parameters = inspect.signature(function).parameters
+    parameters = inspect.signature(function_of(verb)).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in FUNCTIONS_ONLY}
 
 
@@ -54,8 +61,7 @@ def _same(option: object, argument: object) -> bool:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_same_choices(verb: str) -> None:
-    module = importlib.import_module(f"u2forge.verbs.{verb}")
-    hints = inspect.get_annotations(getattr(module, verb), eval_str=True)
+    hints = inspect.get_annotations(function_of(verb), eval_str=True)
     for name, action in options_of(verb).items():
         literals = _literals(hints[name])
         if literals:
