@@ -21,10 +21,13 @@ from u2forge.measure.roofline import Roofline, measured_bandwidth, measured_peak
 
 INSTALLED = [name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.package)]
 
+# 100 x 100 channels on 10 x 10 pictures: a million multiply-accumulates.
+SMALL = ProbeShape(channels=100, size=10, kernel=1)
+
 
 @pytest.fixture
 def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_PROBES", (ProbeShape(channels=16, size=16),))
+    monkeypatch.setattr(roofline, "_probes", lambda threads: (ProbeShape(channels=16, size=16),))
     monkeypatch.setattr(roofline, "_INFERENCES", 2)
     monkeypatch.setattr(roofline, "_COPIED_BYTES", 2**20)
 
@@ -42,7 +45,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, **layers: list[LayerTime] | Engin
 
     monkeypatch.setattr(roofline, "profile_layers", profile)
     monkeypatch.setattr(roofline, "find_spec", lambda package: object())
-    monkeypatch.setattr(roofline, "_PROBES", (ProbeShape(channels=100, size=10, kernel=1),))
+    monkeypatch.setattr(roofline, "_probes", lambda threads: (SMALL, SMALL))
     return asked
 
 
@@ -56,7 +59,6 @@ def test_the_fastest_convolution_of_all_engines_counts(monkeypatch: pytest.Monke
         openvino=[layer("float32", 0.1), layer("float32", 0.02), layer("float32", 0.001, "Reorder")],
         onnxruntime=[layer("float32", 0.05)],
     )
-    # 100 x 100 channels on 10 x 10 pictures in 0.02 ms.
     assert measured_peaks(["float32"], 2) == {"float32": pytest.approx(50)}
 
 
@@ -71,7 +73,20 @@ def test_only_what_is_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert measured_peaks(["unknown"], 2) == {}
     assert asked == []
     measured_peaks(["bfloat16", "float16"], 2)
+    # One mode, and no second probe of an engine that has neither.
     assert asked == list(ENGINES)
+
+
+def test_work_with_padding_does_not_count() -> None:
+    assert ProbeShape(channels=2, size=5, kernel=1).macs == 100
+    # Of three taps in each direction, the outer rows and columns have two within the picture.
+    assert ProbeShape(channels=2, size=5, kernel=3).macs == 2 * 2 * 13 * 13
+
+
+def test_more_threads_have_more_to_do() -> None:
+    few, many = roofline._probes(2), roofline._probes(32)
+    for small, large in zip(few, many, strict=True):
+        assert large.macs / small.macs == pytest.approx(16, rel=0.1)
 
 
 def test_an_engine_that_fails_leaves_the_others(

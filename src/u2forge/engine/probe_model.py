@@ -29,8 +29,11 @@ class ProbeShape:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one of the convolutions."""
-        return (self.channels * self.kernel * self.size) ** 2
+        """Multiply-accumulates of one of the convolutions; those with padding, which kernels may leave out, do not
+        count."""
+        reach = self.kernel // 2
+        taps = sum(self.size - abs(offset) for offset in range(-reach, reach + 1))
+        return (self.channels * taps) ** 2
 
 
 # Wide and large enough that an engine takes its usual kernels.

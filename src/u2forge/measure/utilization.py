@@ -51,8 +51,7 @@ class _Turn:
 class UtilizationSampler:
     """Samples whichever process has its turn, in a thread of its own, about ten times a second.
 
-    Without a GPU that takes 0.3 % of one processor, of two that are busy otherwise. What concerns the whole machine is
-    read between turns.
+    Without a GPU that takes 0.4 % of one processor. What concerns the whole machine is read between turns.
     """
 
     def __init__(self, *, interval_s: float = _INTERVAL_S) -> None:
