@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 # PyTorch serves only the tests that read and write .pth and .pt files; one known version, for repeatable tests.
 TORCH ?= torch==2.13.0
 export IMAGES ?=
+# Photos that calibrate the quantized models of `make bench` and `make eval`; a data set with ground truth.
+export CALIBRATION ?=
+export DATASET ?=
 
-.PHONY: setup run test check bench clean
+.PHONY: setup run test check bench eval clean
 
 setup: $(VENV)/.setup
 
@@ -41,7 +44,10 @@ check: $(VENV)/.setup-dev
 	$(BIN)/python -m pytest -m 'not weights'
 
 bench: $(VENV)/.setup
-	$(BIN)/python benchmarks/folder_vs_rembg.py
+	$(BIN)/python benchmarks/own_table.py $${CALIBRATION:+--calibration "$$CALIBRATION"}
+
+eval: $(VENV)/.setup
+	$(BIN)/python benchmarks/own_accuracy.py "$$DATASET" $${CALIBRATION:+--calibration "$$CALIBRATION"}
 
 clean:
 	rm -rf $(VENV) out build dist

@@ -1,10 +1,10 @@
 """The float model quantized by NNCF and by ONNX Runtime, with their own defaults. Runs in an environment of its own:
-`precision_table.py` installs it and calls this.
+`precision_table.py` and `peers.py` install it and call this.
 
-    python peer_quantizers.py MODEL.onnx INPUTS.npy OUT
+    python peer_quantizers.py MODEL.onnx INPUTS.npy OUT [NAME …]
 
 INPUTS: float32 (N, 3, H, W), network inputs. Writes into OUT: nncf_openvino.xml (NNCF on the OpenVINO graph),
-nncf_onnx.onnx (NNCF on the ONNX graph), onnxruntime_static.onnx (ONNX Runtime's quantize_static).
+nncf_onnx.onnx (NNCF on the ONNX graph), onnxruntime_static.onnx (ONNX Runtime's quantize_static); NAME: these only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 def main() -> None:
     model, inputs, out = (Path(word) for word in sys.argv[1:4])
+    only = sys.argv[4:]
     batches = np.load(inputs, mmap_mode="r")
     out.mkdir(parents=True, exist_ok=True)
     for name, quantize in (
@@ -26,7 +27,7 @@ def main() -> None:
         ("nncf_onnx.onnx", nncf_onnx),
         ("onnxruntime_static.onnx", onnxruntime_static),
     ):
-        if not (out / name).exists():
+        if not (out / name).exists() and (not only or name in only):
             quantize(model, batches, out / name)
 
 

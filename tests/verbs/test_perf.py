@@ -175,6 +175,17 @@ def test_layers_by_the_engines_own_profiler(tiny_model: Path) -> None:
         assert {"stage1", "stage6", "outconv"} <= {one.group for one in row.layers.stages}
 
 
+def test_a_profile_that_fails_loses_no_times(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(candidate: object) -> None:
+        raise EngineError(where="here", expected="layers", found="none", fix="go on")
+
+    monkeypatch.setattr(perf_verb, "profiled", fails)
+    (row,) = u2forge.perf(tiny_model, profile=True, **QUICK).rows
+    assert row.status == "complete"
+    assert row.layers is None
+    assert "not profiled: here: expected layers; found none. To mend: go on." in row.warnings
+
+
 def test_files_are_written_and_the_json_is_the_result(tiny_model: Path, tmp_path: Path) -> None:
     places = {kind: tmp_path / f"result.{kind}" for kind in ("json", "csv", "html")}
     result = u2forge.perf(tiny_model, **QUICK, **places)

@@ -190,7 +190,10 @@ class _Run:
         for measured in self.measured:
             if measured.log is not None and measured.log.error is None:
                 self._say(f"profiling {label_of(measured.candidate)}")
-                measured.layers = profiled(measured.candidate)
+                try:
+                    measured.layers = profiled(measured.candidate)
+                except U2ForgeError as error:  # the times are there, and stay
+                    measured.not_profiled = str(error)
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

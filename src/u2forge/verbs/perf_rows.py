@@ -23,7 +23,7 @@ _HUNDRED = 100
 @dataclass
 class Measured:
     """One candidate on its way to a row. opened: its worker's answer to `open`; error: what ended it; searched: what a
-    search tried, and its pictures a second."""
+    search tried, and its pictures a second; not_profiled: why there are no layers."""
 
     candidate: Candidate
     opened: Mapping[str, Any] = field(default_factory=dict)
@@ -32,6 +32,7 @@ class Measured:
     layers: LayerTable | None = None
     error: U2ForgeError | None = None
     searched: Sequence[tuple[float, Candidate]] = ()
+    not_profiled: str = ""
 
 
 def make_row(
@@ -91,6 +92,7 @@ def make_row(
         utilization=utilization or dict.fromkeys(UTILIZATION),
         warnings=(
             *_streams_warning(candidate, opened),
+            *([f"not profiled: {measured.not_profiled}"] if measured.not_profiled else []),
             *turn_warnings(latency, turn_medians),
             *percentile_warnings(latency.count, percentiles),
             *load_warnings(other_load),
