@@ -33,10 +33,17 @@ def main() -> None:
             print(json.dumps({"echo": request, "pid": os.getpid()}), flush=True)
 
 
-def run(pause: float, *, seconds: float, iterations: int) -> dict[str, object]:
+def run(
+    pause: float, *, seconds: float, iterations: int, most_seconds: float, lead_in: int
+) -> dict[str, object]:
+    time.sleep(pause * lead_in)
     start = time.perf_counter()
     latencies: list[float] = []
-    while len(latencies) < max(1, iterations) or time.perf_counter() - start < seconds:
+
+    def passed() -> float:
+        return time.perf_counter() - start
+
+    while not latencies or (passed() < most_seconds and (len(latencies) < iterations or passed() < seconds)):
         before = time.perf_counter()
         time.sleep(pause)
         latencies.append((time.perf_counter() - before) * 1000)

@@ -145,5 +145,17 @@ def test_percents_beyond_all_sense_stay_short(
 ) -> None:
     new = write(tmp_path / "new.json", row((1e3, 1e8)), row(engine="onnxruntime"))
     code, out, _ = run(capsys, old, new)
-    assert (code, "+999.9" in out) == (0, True)
-    json.dumps(u2forge.perf_compare(old, new).as_dict(), allow_nan=False)
+    assert (code, "+999.9" in out) == (10, True)
+    code, out, _ = run(capsys, old, new, "--json")
+    assert json.loads(out)["rows"][0]["verdict"] == "slower"
+
+
+def test_a_row_that_passes_though_uncertain_is_in_the_summary(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = write(tmp_path / "new.json", row((108.0,)), row(engine="onnxruntime"))
+    code, out, _ = run(capsys, old, new)
+    assert code == 0
+    assert out.endswith(
+        "1 uncertain, 1 same; most loss 5%: no row fails, 1 passed though uncertain: measure longer\n"
+    )

@@ -102,7 +102,7 @@ def _add_list(
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measures and prints the report, or all of it as JSON. 1: some candidates failed."""
+    """Measures and prints the report, or all of it as JSON. 1: some candidates failed, or died on the way."""
     names = (
         "engine device batch_size precision threads streams scenario iterations duration warmup percentiles input "
         "profile csv html"
@@ -117,7 +117,9 @@ def main(options: argparse.Namespace) -> int:
         on_step=progress.say,
         on_result=lambda result: progress.show(result, as_json=printing_json),
     )
-    return 1 if any(row.status == "failed" for row in result.rows) else 0
+    for path in filter(None, (None if printing_json else options.json, options.csv, options.html)):
+        print(f"written: {path}", file=sys.stderr)
+    return 0 if result.complete else 1
 
 
 class _Progress:
@@ -134,5 +136,3 @@ class _Progress:
         if self._on:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         print(json.dumps(result.as_dict(), allow_nan=False) if as_json else perf_text(result))
-        for path in result.written:
-            print(f"written: {path}", file=sys.stderr)

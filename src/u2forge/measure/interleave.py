@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
 
 from u2forge.errors import U2ForgeError
-from u2forge.measure.timed_runs import Turn
+from u2forge.measure.timed_runs import Turn, TurnLimits
 from u2forge.measure.worker_process import WorkerProcess
 
 # Enough that a machine that is slow for a while is slow for all, and that the turns' medians show a drift.
 ROUNDS = 10
-# Of longer runs there are more rounds: what is interrupted has all but its last moments.
+# Whatever is asked for, so that an interruption loses no more (and one inference, where that takes longer).
 MOST_TURN_SECONDS = 2.0
+# Shorter turns would measure how an engine wakes up.
+LEAST_TURN_SECONDS = 0.1
+# A turn begins with an uncounted inference where that costs it no more than this.
+_LEAD_IN_SHARE = 0.1
 
 
 @dataclass
@@ -52,17 +57,23 @@ def run_interleaved(
     `seconds`.
 
     A worker that fails keeps its turns and its error, and the others go on. What is in the logs when this is
-    interrupted is whole. rounds: into how many turns both are divided, None for as many as are good.
+    interrupted is whole. rounds: into how many turns both are divided, None for as many as are good; a turn ends
+    after MOST_TURN_SECONDS, and more of them follow.
     """
     rounds = rounds or max(ROUNDS, math.ceil(seconds / MOST_TURN_SECONDS))
+    limits = TurnLimits(
+        seconds=max(seconds / rounds, LEAST_TURN_SECONDS),
+        iterations=-(-iterations // rounds),
+        most_seconds=MOST_TURN_SECONDS,
+    )
     waiting = [log for log in logs if log.error is None]
-    request = {"turn": {"seconds": seconds / rounds, "iterations": -(-iterations // rounds)}}
     while waiting:
         for log in waiting:
             if before_turn is not None:
                 before_turn(log)
             try:
-                log.turns.append(Turn(**log.worker.ask(request)["turn"]))
+                request = asdict(replace(limits, lead_in=lead_in_of(log, limits)))
+                log.turns.append(Turn(**log.worker.ask({"turn": request})["turn"]))
             except U2ForgeError as error:
                 log.error = error
             if after_turn is not None:
@@ -72,3 +83,11 @@ def run_interleaved(
             for log in waiting
             if log.error is None and (log.iterations < iterations or log.wall_s < seconds)
         ]
+
+
+def lead_in_of(log: TurnLog, limits: TurnLimits) -> int:
+    """Uncounted inferences before the next turn: one, where that is short against the turn, or not known as yet."""
+    if not log.turns:
+        return 1
+    usual_s = median(log.turns[-1].samples["latency"]) / 1000
+    return 1 if usual_s <= _LEAD_IN_SHARE * limits.seconds else 0

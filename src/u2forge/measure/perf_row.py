@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from u2forge.measure.candidate import Scenario
@@ -13,7 +12,7 @@ from u2forge.measure.spread import Spread
 
 # Raised when the JSON changes in a way that an older `perf compare` would misread.
 PERF_SCHEMA = 1
-# The parts of an inference, in the order of their happening, and what they are called.
+# The parts of an inference, in mm_run's order, and what they are called. The inputs are handed over first.
 PHASES = {
     "enqueue": "Enqueue",
     "host_to_device": "Host to device",
@@ -55,7 +54,8 @@ class PerfRow:
     of all its turns. per_hundred: means of every 100 inferences, `latency` and phases. turn_medians: the median
     latency of each turn; turn_times: its wall time by its pictures. opening_ms: by OPENING_STEPS. utilization:
     by UTILIZATION, None where the machine does not tell. layers: with --profile only. options: the command line
-    that gives these settings again. searched: what a search tried before, each with `options` and `throughput`.
+    that gives these settings again. searched: what a search tried before, each with `options`, `throughput`
+    (None where it failed) and `reason`.
     """
 
     model: str
@@ -130,7 +130,6 @@ class PerfResult:
     versions: Mapping[str, str]
     date: str
     warnings: tuple[str, ...] = ()
-    written: tuple[Path, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -1,7 +1,7 @@
 """The worker process of perf: opens one candidate, warms it up and gives it turns, asked in JSON lines on its input.
 
 Each request is a line on standard input, each answer a line on standard output: `open` (a candidate), `warm_up`
-(milliseconds), `turn` (seconds, iterations), `profile` (inferences), `close`. An error of ours is an answer
+(milliseconds), `turn` (TurnLimits), `profile` (inferences), `close`. An error of ours is an answer
 too, and ends the process.
 """
 
@@ -19,7 +19,7 @@ from u2forge.errors import InputError, U2ForgeError
 from u2forge.measure.candidate import Candidate, candidate_from
 from u2forge.measure.timed_network import TimedNetwork, tensor_infos
 from u2forge.measure.timed_pipeline import TimedPipeline
-from u2forge.measure.timed_runs import Turn, timed_turn
+from u2forge.measure.timed_runs import TurnLimits
 from u2forge.model_file.read import read_manifest
 from u2forge.weights.digest import sha256_of
 
@@ -85,23 +85,13 @@ class _Work:
                 fix="ask to open a candidate",
             )
         if "warm_up" in request:
-            turn = _turn(
-                self._timed, seconds=float(request["warm_up"]) / 1000, iterations=self._timed.streams
-            )
+            turn = self._timed.turn(TurnLimits(seconds=float(request["warm_up"]) / 1000, iterations=1))
             return {"warmed_up": {"wall_ms": turn.wall_s * 1000, "iterations": len(turn.samples["latency"])}}
-        wanted = request["turn"]
-        turn = _turn(self._timed, seconds=float(wanted["seconds"]), iterations=int(wanted["iterations"]))
-        return {"turn": asdict(turn)}
+        return {"turn": asdict(self._timed.turn(TurnLimits(**request["turn"])))}
 
     def close(self) -> None:
         if self._timed is not None:
             self._timed.close()
-
-
-def _turn(timed: TimedNetwork | TimedPipeline, *, seconds: float, iterations: int) -> Turn:
-    if isinstance(timed, TimedPipeline):
-        return timed.turn(seconds=seconds, iterations=iterations)
-    return timed_turn(timed.run_once, seconds=seconds, iterations=iterations, streams=timed.streams)
 
 
 def _facts(candidate: Candidate, timed: TimedNetwork | TimedPipeline) -> dict[str, Any]:

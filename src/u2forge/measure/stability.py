@@ -6,25 +6,38 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from u2forge.measure.noise_band import noise_band
 from u2forge.measure.spread import Spread
 
-# Above these the same command twice gives medians further apart than 5 %, or may. Measured on a shared machine of
-# two processors: an idle one stays below 3 % of variation.
 MOST_VARIATION = 0.10
+# The same command twice is to give medians within 5 %, or to say that it cannot.
+MOST_NOISE = 0.05
 MOST_DRIFT = 0.05
 MOST_OTHER_LOAD = 0.05
+LEAST_FREE_MEMORY = 0.05
 
 
 def turn_warnings(latency: Spread, turn_medians: Sequence[float]) -> list[str]:
-    """What the samples themselves tell: scattered, or slower (faster) from the first third of the turns to the last."""
+    """What the samples themselves tell: scattered; of medians that another run may miss; slower (faster) from the first
+    third of the turns to the last."""
     found = []
     if latency.variation > MOST_VARIATION:
         found.append(
             f"unstable: the latency varies by {latency.variation:.0%} (standard deviation / mean; more than "
             f"{MOST_VARIATION:.0%}): close other programs, or measure longer with --duration"
         )
+    noise = repeat_noise(turn_medians)
+    if noise is None:
+        found.append(
+            "a single turn: how far another run would be off is not known; measure longer with --duration"
+        )
+    elif noise > MOST_NOISE:
+        found.append(
+            f"noise: the median of another run may differ by {noise:.0%} (more than {MOST_NOISE:.0%}), as far as "
+            "the turns tell: close other programs, or measure longer with --duration"
+        )
     drift = turn_drift(turn_medians)
-    if drift is not None and abs(drift) > MOST_DRIFT:
+    if drift is not None:
         found.append(
             f"drift: the last turns were {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first "
             "ones: heat, or another load that came or went"
@@ -32,12 +45,33 @@ def turn_warnings(latency: Spread, turn_medians: Sequence[float]) -> list[str]:
     return found
 
 
+def repeat_noise(turn_medians: Sequence[float]) -> float | None:
+    """By how much the median of another such run may be larger, at about 95 %; None for a single turn."""
+    band = noise_band(0.0, turn_medians, turn_medians)
+    return None if band is None else band.high
+
+
 def turn_drift(turn_medians: Sequence[float]) -> float | None:
-    """The median of the last third of the turns by that of the first, less 1; None for fewer than six turns."""
+    """The median of the last third of the turns by that of the first, less 1; None where that is no more than
+    MOST_DRIFT or than the noise of these turns, or where there are fewer than six turns."""
     third = len(turn_medians) // 3
     if third < 2:
         return None
-    return median(turn_medians[-third:]) / median(turn_medians[:third]) - 1
+    first, last = turn_medians[:third], turn_medians[-third:]
+    drift = median(last) / median(first) - 1
+    band = noise_band(drift, first, last)
+    if abs(drift) <= MOST_DRIFT or band is None or band.low <= 0 <= band.high:
+        return None
+    return drift
+
+
+def memory_warnings(available: int, total: int) -> list[str]:
+    """available, total: bytes of the machine's memory, with all candidates open."""
+    if available > LEAST_FREE_MEMORY * total:
+        return []
+    return [
+        f"memory: {available / 1e6:.0f} MB were left with all candidates open: fewer at once are measured more truly"
+    ]
 
 
 def percentile_warnings(count: int, percentiles: Sequence[float]) -> list[str]:

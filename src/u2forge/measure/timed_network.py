@@ -15,6 +15,7 @@ from u2forge.engine.protocol import Engine, EngineInfo, EngineOptions, Phases
 from u2forge.engine.registry import choose_engine, import_engine, open_engine
 from u2forge.measure.candidate import Candidate
 from u2forge.measure.perf_row import TensorInfo
+from u2forge.measure.timed_runs import Turn, TurnLimits, timed_turn
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.read import open_model_file
 from u2forge.pipeline.read_picture import read_picture
@@ -58,6 +59,10 @@ class TimedNetwork:
             for field, name in _PHASES.items()
             if (milliseconds := getattr(phases, field)) is not None
         }
+
+    def turn(self, limits: TurnLimits) -> Turn:
+        """Inferences, in as many streams as there are, until the limits are met."""
+        return timed_turn(self.run_once, limits, streams=self.streams)
 
     def close(self) -> None:
         """Closes the engine."""

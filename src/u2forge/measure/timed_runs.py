@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,71 +18,88 @@ RunOnce = Callable[[int], Mapping[str, float]]
 @dataclass(frozen=True)
 class Turn:
     """What one turn of a candidate gave. wall_s: from its start to its last answer; cpu_s: processor time of the
-    whole process; samples: milliseconds of each inference, `latency` and whatever parts it tells."""
+    whole process; samples: milliseconds of each inference, `latency` and whatever parts it tells, as they ended."""
 
     wall_s: float
     cpu_s: float
     samples: Mapping[str, list[float]]
 
 
-def timed_turn(run_once: RunOnce, *, seconds: float, iterations: int, streams: int = 1) -> Turn:
-    """Inferences until both `seconds` have passed and `iterations` are done; at least one in each stream.
+@dataclass(frozen=True)
+class TurnLimits:
+    """A turn ends when it has `seconds` and `iterations`, or `most_seconds` in any case. lead_in: inferences of each
+    stream before it, which are not counted: after a pause the first one finds caches and threads cold."""
+
+    seconds: float
+    iterations: int
+    most_seconds: float = math.inf
+    lead_in: int = 0
+
+
+def timed_turn(run_once: RunOnce, limits: TurnLimits, *, streams: int = 1) -> Turn:
+    """Inferences until the limits are met; at least one in each stream.
 
     Each stream does equally many: one that ran on alone would have the machine to itself, and count as two.
     """
-    counts = _Counts(seconds=seconds, each=-(-iterations // streams))
-    with _no_collection():
+    with _no_collection(), ThreadPoolExecutor(streams) as threads:
+        if limits.lead_in:
+            lead_in = TurnLimits(seconds=0, iterations=limits.lead_in * streams)
+            _run_streams(run_once, _Counts(lead_in, streams), streams, threads)
+        counts = _Counts(limits, streams)
         cpu_start = time.process_time()
-        counts.start = time.perf_counter()
-        if streams == 1:
-            parts = [_run_stream(run_once, counts, 0, 1)]
-        else:
-            with ThreadPoolExecutor(streams) as threads:
-                found = [
-                    threads.submit(_run_stream, run_once, counts, index, streams) for index in range(streams)
-                ]
-                parts = [one.result() for one in found]
+        ended = _run_streams(run_once, counts, streams, threads)
         wall_s = time.perf_counter() - counts.start
         cpu_s = time.process_time() - cpu_start
-    names = list(dict.fromkeys(name for part in parts for name in part))
-    return Turn(wall_s, cpu_s, {name: [value for part in parts for value in part[name]] for name in names})
+    in_order = [parts for _, parts in sorted(ended, key=lambda one: one[0])]
+    return Turn(wall_s, cpu_s, {name: [parts[name] for parts in in_order] for name in in_order[0]})
+
+
+_Ended = list[tuple[float, Mapping[str, float]]]
+
+
+def _run_streams(run_once: RunOnce, counts: _Counts, streams: int, threads: ThreadPoolExecutor) -> _Ended:
+    """When each inference ended, and its times."""
+    if streams == 1:  # a thread hop would be a part of what is measured
+        return _run_stream(run_once, counts, 0, 1)
+    found = [threads.submit(_run_stream, run_once, counts, index, streams) for index in range(streams)]
+    return [one for stream in found for one in stream.result()]
 
 
 class _Counts:
-    """How many inferences each stream does: settled by the first one that meets both limits."""
+    """How many inferences each stream does: settled by the first one that meets the limits."""
 
-    def __init__(self, *, seconds: float, each: int) -> None:
-        self.start = 0.0
-        self._seconds = seconds
-        self._each = each
+    def __init__(self, limits: TurnLimits, streams: int) -> None:
+        self._limits = limits
+        self._each = max(1, -(-limits.iterations // streams))
         self._last: int | None = None
         self._started = 0
         self._lock = threading.Lock()
+        self.start = time.perf_counter()
 
     def go_on(self, done: int) -> bool:
         """Whether a stream that has done so many does another one."""
         with self._lock:
-            enough = done >= max(self._each, 1) and time.perf_counter() - self.start >= self._seconds
-            if self._last is None and enough:
+            if self._last is None and done and self._is_enough(done):
                 self._last = self._started
             if self._last is not None and done >= self._last:
                 return False
             self._started = max(self._started, done + 1)
             return True
 
+    def _is_enough(self, done: int) -> bool:
+        passed = time.perf_counter() - self.start
+        return passed >= self._limits.most_seconds or (done >= self._each and passed >= self._limits.seconds)
 
-def _run_stream(run_once: RunOnce, counts: _Counts, index: int, streams: int) -> dict[str, list[float]]:
-    samples: dict[str, list[float]] = {"latency": []}
-    done = 0
+
+def _run_stream(run_once: RunOnce, counts: _Counts, index: int, streams: int) -> _Ended:
+    ended: _Ended = []
     clock = time.perf_counter
-    while counts.go_on(done):
+    while counts.go_on(len(ended)):
         start = clock()
-        parts = run_once(index + done * streams)
-        samples["latency"].append((clock() - start) * 1000)
-        for name, milliseconds in parts.items():
-            samples.setdefault(name, []).append(milliseconds)
-        done += 1
-    return samples
+        parts = run_once(index + len(ended) * streams)
+        end = clock()
+        ended.append((end, {"latency": (end - start) * 1000, **parts}))
+    return ended
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,14 +24,17 @@ _SAID_AT_MOST = 2000
 class WorkerProcess:
     """command: a program that speaks the lines of `perf_worker`; label: what errors call it.
 
-    In a session of its own, so that a Ctrl-C is the parent's alone to handle.
+    In a session of its own, so that a Ctrl-C is the parent's alone to handle, and with a folder of its own for
+    temporary files, so that none is left when it is killed.
     """
 
     def __init__(self, command: Sequence[str] = OUR_WORKER, *, label: str) -> None:
         self.label = label
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until the process ends)
+        self._temporary = tempfile.TemporaryDirectory(prefix="u2forge-worker-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             list(command),
+            env={**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._temporary.name)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -72,15 +76,20 @@ class WorkerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """Ends the process at once, and those that it started."""
         if self._process.poll() is None:
-            self._process.kill()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
         self._said.close()
+        self._temporary.cleanup()
 
     def __enter__(self) -> WorkerProcess:
         return self

@@ -8,17 +8,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
+import psutil
+
 from u2forge.errors import InputError, U2ForgeError, unknown_choice
 from u2forge.measure.candidate import Candidate, Scenario
-from u2forge.measure.interleave import ROUNDS, TurnLog, run_interleaved
+from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.machine import machine_facts
 from u2forge.measure.perf_row import PerfResult
+from u2forge.measure.stability import memory_warnings
 from u2forge.measure.utilization import UtilizationSampler
 from u2forge.precision import PRECISION_MODES, PrecisionMode
 from u2forge.verbs.perf_candidates import Wanted, make_candidates
 from u2forge.verbs.perf_results import check_places, write_results
 from u2forge.verbs.perf_rows import Measured, make_row
-from u2forge.verbs.perf_workers import OnStep, best_of, label_of, open_worker, profiled
+from u2forge.verbs.perf_workers import OnStep, find_best, label_of, open_worker, profiled
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 DEFAULT_PERCENTILES = (50.0, 90.0, 95.0, 99.0)
@@ -58,7 +61,8 @@ def perf(
     layers by the engine's own profiler, in a further run. json, csv, html: files to write. A candidate that
     fails is a row that says why; where all fail, the first one's error is raised.
 
-    Interrupted, it writes and tells on_result what it has, marked `partial`, before KeyboardInterrupt goes on.
+    on_result is told the result before it is written. Interrupted, `perf` tells and writes what it has, marked
+    `partial`, before KeyboardInterrupt goes on.
     Raises InputError, ModelError, FetchError, EngineError, MissingDependencyError, OutputError.
     """
     wanted = Wanted(
@@ -86,9 +90,9 @@ def perf(
         interruption = error
     result = run.result(scenario)
     _raise_where_all_failed(run.measured, interruption)
-    result = write_results(result, json=json, csv=csv, html=html)
     if on_result is not None:
         on_result(result)
+    write_results(result, json=json, csv=csv, html=html)
     if interruption is not None:
         raise interruption
     return result
@@ -124,16 +128,21 @@ class _Run:
         self._limits = limits
         self._say = say
         self._sampler = UtilizationSampler()
+        self._warnings: list[str] = []
 
     def measure(self, candidates: Sequence[Sequence[Candidate]], *, profile: bool) -> None:
         """Searches, opens, measures and profiles the candidates."""
         for variants in candidates:
-            self.measured.append(best_of(variants, warmup_ms=self._limits.warmup_ms, on_step=self._say))
+            self.measured.append(Measured(variants[-1]))
+            if len(variants) > 1:
+                find_best(self.measured[-1], variants, warmup_ms=self._limits.warmup_ms, on_step=self._say)
         with ExitStack() as stack:
             for measured in self.measured:
                 if measured.error is None:
                     self._say(f"opening {label_of(measured.candidate)}")
                     open_worker(measured, stack, warmup_ms=self._limits.warmup_ms)
+            memory = psutil.virtual_memory()
+            self._warnings += memory_warnings(memory.available, memory.total)
             self._take_turns()
         if profile:
             self._profile()
@@ -168,7 +177,7 @@ class _Run:
             date=str(machine.pop("date")),
             versions=machine.pop("versions"),  # type: ignore[arg-type]
             machine=machine,
-            warnings=tuple(self._sampler.warnings()),
+            warnings=(*self._warnings, *self._sampler.warnings()),
         )
 
     def _take_turns(self) -> None:
@@ -183,17 +192,24 @@ class _Run:
             )
 
     def _before_turn(self, log: TurnLog) -> None:
-        self._say(f"measuring {log.worker.label}: turn {len(log.turns) + 1} of about {ROUNDS}")
+        done = min(
+            log.iterations / self._limits.iterations,
+            log.wall_s / self._limits.seconds if self._limits.seconds else 1.0,
+        )
+        self._say(f"measuring {log.worker.label}: {done:.0%} done")
         self._sampler.turn_begins(log.worker.pid)
 
     def _profile(self) -> None:
-        for measured in self.measured:
-            if measured.log is not None and measured.log.error is None:
-                self._say(f"profiling {label_of(measured.candidate)}")
-                try:
-                    measured.layers = profiled(measured.candidate)
-                except U2ForgeError as error:  # the times are there, and stay
-                    measured.not_profiled = str(error)
+        wanted = [one for one in self.measured if one.log is not None and one.log.error is None]
+        for measured in wanted:
+            measured.not_profiled = "interrupted"
+        for measured in wanted:
+            self._say(f"profiling {label_of(measured.candidate)}")
+            try:
+                measured.layers = profiled(measured.candidate)
+                measured.not_profiled = ""
+            except U2ForgeError as error:  # the times are there, and stay
+                measured.not_profiled = str(error)
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:
@@ -222,7 +238,10 @@ def _check(wanted: Wanted, *, profile: bool) -> None:
 
 def _raise_where_all_failed(measured: Sequence[Measured], interruption: BaseException | None) -> None:
     """Without a single figure there is nothing to write: the reason is raised instead."""
-    if any(one.log is not None and one.log.iterations for one in measured):
+    if any(
+        (one.log is not None and one.log.iterations) or any(found.speed for found in one.searched)
+        for one in measured
+    ):
         return
     if interruption is not None:
         raise interruption

@@ -46,7 +46,7 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
     Cards' models are fetched and built. Raises, before anything is compiled, InputError on what does not fit: a
     batch or precision that a file was not built for, say; FetchError, MissingDependencyError.
     """
-    engines = [choose_engine(name) for name in wanted.engines or ("auto",)]
+    engines = list(dict.fromkeys(choose_engine(name) for name in wanted.engines or ("auto",)))
     for name in engines:
         check_engine(name, device=wanted.device)
     inputs = _inputs(wanted)
@@ -79,8 +79,10 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
 
 def described_options(candidate: Candidate) -> str:
     """The options that give these settings again."""
+    device = "" if candidate.device == "auto" else f" --device {candidate.device}"
     threads = "" if candidate.threads is None else f" --threads {candidate.threads}"
-    return f"--engine {candidate.engine} --streams {candidate.streams} --batch-size {candidate.batch_size}{threads}"
+    counts = f"--streams {candidate.streams} --batch-size {candidate.batch_size}{threads}"
+    return f"--engine {candidate.engine}{device} {counts}"
 
 
 def _files_first(wanted: Wanted) -> list[tuple[int, str | Path]]:

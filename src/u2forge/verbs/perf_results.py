@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from u2forge.atomic_file import write_atomic
@@ -29,13 +29,23 @@ def check_places(places: Mapping[str, str | Path | None], *, models: Sequence[st
                 fix=f"give result.{kind}, say"
                 + ("; a model comes before the options" if place in models or path.suffix == ".onnx" else ""),
             )
-        if not path.parent.is_dir():
+        found = _hindrance(path)
+        if found:
             raise OutputError(
                 where=f"perf, option {kind!r}, {path}",
-                expected="a folder that is there",
-                found=f"no folder {path.parent}",
-                fix="make it, or choose another place",
+                expected="a file in a folder that can be written to",
+                found=found,
+                fix="choose another place",
             )
+
+
+def _hindrance(path: Path) -> str:
+    """What keeps the file from being written, as far as that can be told before; empty where nothing does."""
+    if path.is_dir():
+        return "a folder of that name"
+    if not path.parent.is_dir():
+        return f"no folder {path.parent}"
+    return "" if os.access(path.parent, os.W_OK) else f"no right to write to {path.parent}"
 
 
 def write_results(
@@ -44,15 +54,22 @@ def write_results(
     json: str | Path | None,
     csv: str | Path | None,
     html: str | Path | None,
-) -> PerfResult:
-    """The result with the paths of what was written. Raises OutputError."""
+) -> list[Path]:
+    """The paths of what was written. Raises OutputError where one could not be, after trying the others."""
     written = []
+    failure: OutputError | None = None
     for place, as_text in ((json, _json), (csv, perf_csv), (html, perf_page)):
-        if place is not None:
-            path = Path(place).expanduser()
+        if place is None:
+            continue
+        path = Path(place).expanduser()
+        try:
             write_atomic(path, as_text(result).encode())
             written.append(path)
-    return replace(result, written=tuple(written))
+        except OutputError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return written
 
 
 def _json(result: PerfResult) -> str:

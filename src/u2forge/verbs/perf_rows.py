@@ -20,10 +20,19 @@ from u2forge.verbs.perf_candidates import described_options
 _HUNDRED = 100
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What a search tried. speed: pictures a second, None where it failed; reason: why."""
+
+    candidate: Candidate
+    speed: float | None
+    reason: str
+
+
 @dataclass
 class Measured:
     """One candidate on its way to a row. opened: its worker's answer to `open`; error: what ended it; searched: what a
-    search tried, and its pictures a second; not_profiled: why there are no layers."""
+    search tried; not_profiled: why there are no layers."""
 
     candidate: Candidate
     opened: Mapping[str, Any] = field(default_factory=dict)
@@ -31,7 +40,7 @@ class Measured:
     warm_up_ms: float | None = None
     layers: LayerTable | None = None
     error: U2ForgeError | None = None
-    searched: Sequence[tuple[float, Candidate]] = ()
+    searched: list[Searched] = field(default_factory=list)
     not_profiled: str = ""
 
 
@@ -58,7 +67,8 @@ def make_row(
         "streams": candidate.streams,
         "options": described_options(candidate),
         "searched": [
-            {"options": described_options(one), "throughput": speed} for speed, one in measured.searched
+            {"options": described_options(one.candidate), "throughput": one.speed, "reason": one.reason}
+            for one in measured.searched
         ],
         **facts,
         "inputs": _tensors(opened.get("inputs", ())),

@@ -11,7 +11,7 @@ from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.layer_profile import layer_table_from
 from u2forge.measure.layer_times import LayerTable
 from u2forge.measure.worker_process import WorkerProcess
-from u2forge.verbs.perf_rows import Measured
+from u2forge.verbs.perf_rows import Measured, Searched
 
 OnStep = Callable[[str], None]
 # Of each variant in a search: enough to tell 10 % apart, which is what streams and batches are worth.
@@ -41,38 +41,36 @@ def open_worker(measured: Measured, stack: ExitStack, *, warmup_ms: float) -> No
     measured.log = TurnLog(worker)
 
 
-def best_of(variants: Sequence[Candidate], *, warmup_ms: float, on_step: OnStep) -> Measured:
-    """The variant with the most pictures a second, not open any more; the search's figures are among its warnings.
+def find_best(
+    measured: Measured, variants: Sequence[Candidate], *, warmup_ms: float, on_step: OnStep
+) -> None:
+    """Makes the variant with the most pictures a second the candidate; none is open any more.
 
-    Each is measured alone and briefly. Where none runs, the last one's failure.
+    Each is measured alone and briefly, as all of them together may not fit the memory; what was found, and what
+    failed, is in `searched` at once. Where none runs, the candidate has the last one's failure.
     """
-    if len(variants) == 1:
-        return Measured(variants[0])
-    found: list[tuple[float, Candidate]] = []
-    failed: list[Measured] = []
     for candidate in variants:
         on_step(f"trying {label_of(candidate)}")
-        measured = Measured(candidate)
+        trial = Measured(candidate)
         with ExitStack() as stack:
-            open_worker(measured, stack, warmup_ms=warmup_ms)
-            if measured.log is not None:
+            open_worker(trial, stack, warmup_ms=warmup_ms)
+            if trial.log is not None:
                 run_interleaved(
-                    [measured.log],
+                    [trial.log],
                     iterations=_SEARCH_ITERATIONS * candidate.streams,
                     seconds=_SEARCH_SECONDS,
                     rounds=1,
                 )
-                if measured.log.error is None:
-                    speed = measured.log.iterations * candidate.batch_size / measured.log.wall_s
-                    found.append((speed, candidate))
-                    continue
-                measured.error = measured.log.error
-                measured.log = None
-        failed.append(measured)
-    if not found:
-        return failed[-1]
-    best = max(found, key=lambda one: one[0])[1]
-    return Measured(best, searched=tuple(found))
+                trial.error = trial.log.error
+        speed = None
+        if trial.log is not None and trial.error is None:
+            speed = trial.log.iterations * candidate.batch_size / trial.log.wall_s
+        measured.searched.append(Searched(candidate, speed, "" if trial.error is None else str(trial.error)))
+        measured.candidate, measured.error = candidate, trial.error
+    found = [one for one in measured.searched if one.speed is not None]
+    if found:
+        measured.candidate = max(found, key=lambda one: one.speed or 0.0).candidate
+        measured.error = None
 
 
 def profiled(candidate: Candidate) -> LayerTable:

@@ -43,15 +43,20 @@ def read_raw_inputs(
     ]
 
 
+def raw_output_path(folder: Path, index: int, *, number: int) -> Path:
+    """Where that output of that set of inputs is written: under mm_run's names, those of further sets end in `_1`, …"""
+    return folder / (f"output{index}" + (f"_{number}" if number else ""))
+
+
 def write_raw_outputs(engine: Engine, sets: Sequence[Tensors], folder: Path) -> list[Path]:
     """The files written into `folder`: the raw outputs `output0`, `output1`, … of one inference for each set of inputs.
 
-    The names are mm_run's; those of further sets end in `_1`, `_2`, …. Raises OutputError, EngineError.
+    Raises OutputError, EngineError.
     """
     written = []
     for number, inputs in enumerate(sets):
         for index, array in enumerate(engine.run(inputs).values()):
-            path = folder / (f"output{index}" + (f"_{number}" if number else ""))
+            path = raw_output_path(folder, index, number=number)
             write_atomic(path, np.ascontiguousarray(array).tobytes())
             written.append(path)
     return written
