@@ -11,7 +11,7 @@ export IMAGES ?=
 export CALIBRATION ?=
 export DATASET ?=
 
-.PHONY: setup run test check bench eval clean
+.PHONY: setup run test check bench dataset-given eval clean
 
 setup: $(VENV)/.setup
 
@@ -46,7 +46,12 @@ check: $(VENV)/.setup-dev
 bench: $(VENV)/.setup
 	$(BIN)/python benchmarks/own_table.py $${CALIBRATION:+--calibration "$$CALIBRATION"}
 
-eval: $(VENV)/.setup
+# Before anything is installed for it.
+dataset-given:
+	@test -n "$$DATASET" || { echo 'make eval: no DATASET; name a folder of photos and masks: make eval DATASET=~/ECSSD' \
+		>&2; exit 2; }
+
+eval: dataset-given $(VENV)/.setup
 	$(BIN)/python benchmarks/own_accuracy.py "$$DATASET" $${CALIBRATION:+--calibration "$$CALIBRATION"}
 
 clean:

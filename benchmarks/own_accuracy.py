@@ -3,7 +3,8 @@
     python benchmarks/own_accuracy.py DATASET --calibration ~/photos
 
 DATASET: a folder that `u2forge eval` knows. 16-bit models are evaluated in ONNX Runtime, as OpenVINO leaves their
-rounding out; the others in the default engine.
+rounding out; the others in the default engine. Whatever --precision asks for, force_float32 is there too: the others'
+maps are compared with its own in the same engine.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from pathlib import Path
 import u2forge
 from own_models import DEFAULT_WORK, TABLE_MODES, own_models
 from u2forge.evaluate.eval_row import EvalRow
+from u2forge.precision import PrecisionMode
 
-HEADINGS = ("precision", "engine", "ran in", "pictures", "MAE", "max F", "MAE to float32", "worst IoU")
+REFERENCE: PrecisionMode = "force_float32"
+HEADINGS = ("precision", "engine", "ran in", "pictures", "MAE", "max F", "mean map difference", "worst IoU")
 
 
 def main() -> None:
     options = parse_options()
-    models = own_models(options.work, options.calibration, options.precision or TABLE_MODES)
+    asked = options.precision or TABLE_MODES
+    # What the others are compared with.
+    modes = (REFERENCE, *(mode for mode in asked if mode != REFERENCE))
+    models = own_models(options.work, options.calibration, modes)
     wide = [path for path in models if "qint16" in path.name]
     rows: list[EvalRow] = []
     for group, engine in (([path for path in models if path not in wide], "auto"), (wide, "onnxruntime")):
         if group:
-            # The float model first: what the others are compared with.
             reference = models[:1] if models[0] not in group else []
             result = u2forge.eval(
                 [*reference, *group],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def own_models(work: Path, calibration: Path | None, modes: Sequence[PrecisionMo
     work.mkdir(parents=True, exist_ok=True)
     paths = []
     for mode in modes:
-        path = work / f"{MODEL}-{mode}-{'demo' if calibration is None else calibration.name}.onnx"
+        path = work / f"{MODEL}-{mode}-{calibration_key(calibration)}.onnx"
         if mode.startswith("force_"):
             path = work / f"{MODEL}-{mode}.onnx"
         if not path.exists():
@@ -39,6 +40,14 @@ def own_models(work: Path, calibration: Path | None, modes: Sequence[PrecisionMo
             build_own(path, mode, calibration)
         paths.append(path)
     return paths
+
+
+def calibration_key(calibration: Path | None) -> str:
+    """A name for files that were made with that folder: the last part of its path, and eight digits for all of it."""
+    if calibration is None:
+        return "demo"
+    folder = calibration.expanduser().resolve()
+    return f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def build_own(path: Path, mode: PrecisionMode, calibration: Path | None) -> None:

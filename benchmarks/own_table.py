@@ -3,44 +3,52 @@
     python benchmarks/own_table.py --calibration ~/photos --json benchmarks/results/mine.json
 
 Without --calibration the quantized models are made with the demo photos, which is enough to time them. All candidates
-are measured in one run, in turn (`u2forge perf`). --docs writes the table into a document, behind the line
-`<!-- own table -->`.
+are measured in one run, in turn (`u2forge perf`). --docs writes the table into a document, between `<!-- own table -->`
+and `<!-- end of own table -->`. Interrupted, it prints and records what it has, and leaves the document alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import u2forge
 from machine import commit
+from marked_section import check_marks, replace_section
 from own_models import DEFAULT_WORK, TABLE_MODES, own_models
 from u2forge.measure.perf_row import PerfResult
 from u2forge.report.perf_markdown import perf_markdown
+from write_record import check_place, write_record
 
-MARKER = "<!-- own table -->"
-END = "<!-- end of own table -->"
+SECTION = "own table"
+# p10 for the span.
+PERCENTILES = (10.0, 50.0, 90.0, 95.0, 99.0)
 
 
 def main() -> None:
     options = parse_options()
+    check_place(options.json)
+    if options.docs:
+        check_marks(options.docs, SECTION)
     models = own_models(options.work, options.calibration, options.precision or TABLE_MODES)
+
+    def keep(result: PerfResult) -> None:
+        """Of a run that was interrupted too."""
+        write_record(options.json, {"benchmark": "own_table", "commit": commit(), **result.as_dict()})
+        print(described(result))
+
     result = u2forge.perf(
         models,
         batch_size=options.batch_size,
         iterations=options.iterations,
         duration=options.duration,
+        percentiles=PERCENTILES,
         on_step=lambda step: print(step, file=sys.stderr),
+        on_result=keep,
     )
-    table = described(result)
-    print(table)
-    if options.json:
-        record = {"benchmark": "own_table", "commit": commit(), **result.as_dict()}
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
     if options.docs:
-        options.docs.write_text(with_table(options.docs.read_text(), table))
+        replace_section(options.docs, SECTION, described(result))
 
 
 def parse_options() -> argparse.Namespace:
@@ -59,8 +67,9 @@ def parse_options() -> argparse.Namespace:
 
 
 def described(result: PerfResult) -> str:
-    """The table, and what it was measured on."""
-    row = result.rows[0]
+    """The table, what it was measured on, and why rows have no figures or are to be doubted."""
+    # What failed before it was opened knows no device.
+    row = next((row for row in result.rows if row.device_name), result.rows[0])
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     lines = [
         perf_markdown(result.rows),
@@ -73,20 +82,15 @@ def described(result: PerfResult) -> str:
         f"- {row.precision}, batch {row.batch_size}: {warning}"
         for row in result.rows
         for warning in row.warnings
-        # That so few inferences tell no 99th percentile is so for all of them.
+        # The table leaves those percentiles out.
         if not warning.startswith("too few samples")
     ]
+    lines += [f"- {row.precision}, batch {row.batch_size}: {row.reason}" for row in result.rows if row.reason]
     return "\n".join(lines)
 
 
-def with_table(document: str, table: str) -> str:
-    """The document with the table between its two marks. Raises SystemExit where they are not there."""
-    before, mark, rest = document.partition(MARKER)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise SystemExit(f"the document has no lines {MARKER} and {END}")
-    return f"{before}{MARKER}\n\n{table}\n\n{END}{after}"
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # what there is has been told
+        sys.exit(130)

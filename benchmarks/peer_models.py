@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import u2forge
+from own_models import calibration_key
 from peer_environments import environment_python
 from u2forge.evaluate.accuracy_gate import DEFAULT_MAX_LOSS
 from u2forge.pipeline.inputs import collect_inputs
@@ -51,7 +52,7 @@ class ModelFolder:
     @property
     def calibrated(self) -> str:
         """The name of the calibration, for names of files."""
-        return "demo" if self.calibration is None else folder_name(self.calibration)
+        return calibration_key(self.calibration)
 
     @property
     def photos(self) -> list[Path]:

@@ -7,13 +7,13 @@ Same weights, 1×3×320×320, same threads; each candidate a process of its own,
 where it is not there. Beside the network alone: encoded pictures to encoded masks on disk, rembg against ours. Each
 peer's maps are compared with our float32 ones first. A peer that cannot be installed or opened, or computes something
 else, is a row that says why. Models are kept in --work, so that a second run starts at once. Without --photos and
---calibration: the demo photos, which is enough to time them.
+--calibration: the demo photos, which is enough to time them. Interrupted, it records what it has, as `interrupted`, and
+leaves the document alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -28,16 +28,17 @@ from typing import Any
 import numpy as np
 
 from machine import commit
+from marked_section import check_marks
 from own_models import DEFAULT_WORK
 from peer_contenders import NETWORK, OURS, PICTURES, Contender
 from peer_difference import Maps, OtherNetworkError, differences, our_maps, our_masks
 from peer_environments import REQUIREMENTS, NotInstalledError, environment_python
 from peer_models import WORKERS, ModelFolder, NotMadeError, folder_name, make_model, network_inputs
-from peers_document import DOCUMENT, tables, write_document
+from peers_document import DOCUMENT, SECTION, tables, write_document
 from u2forge.engine.processor import usable_processors
 from u2forge.errors import U2ForgeError
 from u2forge.measure.candidate import Candidate, Scenario
-from u2forge.measure.interleave import ROUNDS, TurnLog, run_interleaved
+from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.machine import machine_facts
 from u2forge.measure.spread import spread_of
 from u2forge.measure.stability import turn_drift
@@ -46,6 +47,7 @@ from u2forge.pipeline.inputs import collect_inputs
 from u2forge.profiles import PreProfile
 from u2forge.verbs.calibration_data import evenly_spread
 from u2forge.verbs.demo_photos import demo_photos
+from write_record import check_place, write_record
 
 HERE = Path(__file__).resolve().parent
 WARM_UP_MS = 1000.0
@@ -82,8 +84,8 @@ class Group:
         self._base = contenders[0].name
         self._ours: dict[tuple[str, PreProfile], Maps] = {}
 
-    def measure(self) -> list[dict[str, Any]]:
-        """A row of each: all installed and converted first, then opened and compared, then in turn."""
+    def measure(self) -> None:
+        """All are installed and converted first, then opened and compared, then timed in turn."""
         for entry in self._entries:
             attempt(entry, self._prepare)
         with ExitStack() as stack:
@@ -96,11 +98,17 @@ class Group:
                 [entry.log for entry in self._entries if entry.log is not None and not entry.reason],
                 iterations=self._options.iterations,
                 seconds=self._options.seconds,
-                # A pass over all photos makes a turn long.
-                rounds=ROUNDS if self._scenario == "latency" else ROUNDS // 2,
                 after_turn=tell,
             )
-        return self._rows()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What is known of each so far. speed: the first contender's ms by the row's own."""
+        rows = [row_of(entry, self._scenario) for entry in self._entries]
+        base = next((row["ms"] for row in rows if row["candidate"] == self._base and "ms" in row), None)
+        return [
+            {**row, "speed": round(base / row["ms"], 3)} if base is not None and "ms" in row else row
+            for row in rows
+        ]
 
     def _prepare(self, entry: Entry) -> None:
         contender = entry.contender
@@ -146,15 +154,6 @@ class Group:
         expected = self._our_answers("force_float32", pre, inputs)
         entry.difference = differences(expected, found, executed=entry.opened["executed"])
 
-    def _rows(self) -> list[dict[str, Any]]:
-        """speed: the first contender's ms by the row's own."""
-        rows = [row_of(entry, self._scenario) for entry in self._entries]
-        base = next((row["ms"] for row in rows if row["candidate"] == self._base and "ms" in row), None)
-        return [
-            {**row, "speed": round(base / row["ms"], 3)} if base is not None and "ms" in row else row
-            for row in rows
-        ]
-
     def _our_answers(self, mode: str, pre: PreProfile, inputs: Path) -> Maps:
         if (mode, pre) not in self._ours:
             model, threads = make_model(mode, self._folder), self._options.threads
@@ -168,10 +167,13 @@ class Group:
 
 def main() -> None:
     options = parse_options()
+    check_place(options.json)
+    if options.docs:
+        check_marks(DOCUMENT, SECTION)
     # What PyTorch compiles lies with the other models.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(options.work / "inductor"))
     photos = chosen_photos(options.photos, options.photo_count)
-    record = {
+    record: dict[str, Any] = {
         "benchmark": "peers",
         "commit": commit(),
         "input": "1x3x320x320",
@@ -183,11 +185,19 @@ def main() -> None:
         "calibration": "demo" if options.calibration is None else folder_name(options.calibration),
         "machine": machine_facts(("u2forge", "openvino", "numpy", "pillow")),
         "environments": REQUIREMENTS,
-        "network": Group(NETWORK, "latency", photos, options).measure(),
-        "pictures": Group(PICTURES, "pipeline", photos, options).measure(),
+        "interrupted": True,
     }
+    network = Group(NETWORK, "latency", photos, options)
+    pictures = Group(PICTURES, "pipeline", photos, options)
+    try:
+        network.measure()
+        pictures.measure()
+        record["interrupted"] = False
+    finally:
+        record |= {"network": network.rows(), "pictures": pictures.rows()}
+        if any("ms" in row for row in (*record["network"], *record["pictures"])):
+            write_record(options.json, record)
     print(tables(record))
-    options.json.write_text(json.dumps(record, indent=1) + "\n")
     if options.docs:
         write_document(record, options.json)
 
@@ -253,6 +263,8 @@ def row_of(entry: Entry, scenario: Scenario) -> dict[str, Any]:
     number."""
     log = entry.log
     reason = entry.reason or (str(log.error) if log is not None and log.error is not None else "")
+    if not reason and (log is None or not log.turns):
+        reason = "interrupted before its first turn"
     row: dict[str, Any] = {
         "candidate": entry.contender.name,
         "options": dict(entry.contender.options),
@@ -285,4 +297,7 @@ def row_of(entry: Entry, scenario: Scenario) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # what there is has been told
+        sys.exit(130)

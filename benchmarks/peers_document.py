@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marked_section import replace_section
 from u2forge.measure.stability import MOST_DRIFT, MOST_VARIATION
 from u2forge.report.svg_bars import Bar, bar_chart
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 CHART = ROOT / "docs" / "benchmarks-peers.svg"
-MARKER = "<!-- peers -->"
-END = "<!-- end of peers -->"
+SECTION = "peers"
 
 
 def main() -> None:
@@ -29,14 +29,10 @@ def main() -> None:
 
 def write_document(record: Mapping[str, Any], path: Path) -> None:
     """Writes tables and chart. path: of the record, for the link. Raises SystemExit where the marks are not there."""
-    before, mark, rest = DOCUMENT.read_text().partition(MARKER)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise SystemExit(f"{DOCUMENT} has no lines {MARKER} and {END}")
     link = f"[record]({Path(os.path.relpath(path.resolve(), DOCUMENT.parent)).as_posix()})"
     picture = f"![Speed against ONNX Runtime]({CHART.name})"
-    section = "\n\n".join((MARKER, picture, tables(record), f"{facts(record)} ({link}).", END))
-    DOCUMENT.write_text(f"{before}{section}{after}")
+    content = "\n\n".join((picture, tables(record), f"{facts(record)} ({link})."))
+    replace_section(DOCUMENT, SECTION, content)
     CHART.write_text(chart(record) + "\n")
 
 

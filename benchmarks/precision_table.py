@@ -113,9 +113,8 @@ def prepared_inputs(photos: Sequence[Path], cache: Path) -> Any:
     """float32 (N, 3, 320, 320), on disk."""
     if not cache.exists():
         temporary = cache.with_suffix(".part.npy")
-        array = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float32, shape=(len(photos), 3, SIZE, SIZE)
-        )
+        open_memmap: Any = np.lib.format.open_memmap  # has no types
+        array = open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(photos), 3, SIZE, SIZE))
         for index, photo in enumerate(photos):
             array[index] = preprocess(read_picture(photo).rgb, height=SIZE, width=SIZE, profile="official")
         array.flush()
@@ -124,8 +123,9 @@ def prepared_inputs(photos: Sequence[Path], cache: Path) -> Any:
 
 
 def make_candidates(options: argparse.Namespace) -> list[Candidate]:
-    ours = {mode: options.work / f"{mode}.onnx" for mode in OUR_MODES}
-    peers = options.work / "peers"
+    work: Path = options.work
+    ours = {mode: work / f"{mode}.onnx" for mode in OUR_MODES}
+    peers = work / "peers"
 
     def model(mode: str) -> Path:
         if not ours[mode].exists():
@@ -247,11 +247,12 @@ def pictures_of(candidate: Candidate, count: int, every: int) -> range:
 def compute_maps(candidate: Candidate, inputs: Any, options: argparse.Namespace) -> None:
     """The candidate's maps, un-stretched, float32; a file that is there is gone on with."""
     path = maps_path(candidate, options.work)
+    open_memmap: Any = np.lib.format.open_memmap  # has no types
     if not path.exists():
-        new = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(inputs), SIZE, SIZE))
+        new = open_memmap(path, mode="w+", dtype=np.float32, shape=(len(inputs), SIZE, SIZE))
         new[:] = np.nan
         new.flush()
-    maps = np.lib.format.open_memmap(path, mode="r+")
+    maps = open_memmap(path, mode="r+")
     to_do = [i for i in pictures_of(candidate, len(inputs), options.every) if np.isnan(maps[i, 0, 0])]
     if not to_do:
         return

@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 from worker_loop import Opened, answer_requests
 
-_PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
+_PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 
 
 def open_peer(candidate: Mapping[str, Any]) -> Opened:

@@ -37,7 +37,6 @@ def open_peer(candidate: Mapping[str, Any]) -> Opened:
         executed="float32",
         items=[Path(path) for path in candidate["inputs"]],
         map_of=lambda mask: np.asarray(Image.open(BytesIO(mask)).convert("L")),
-        whole_passes=True,
     )
 
 

@@ -6,6 +6,7 @@ python trace_network.py WEIGHTS.safetensors OUT.pt
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,8 +17,9 @@ SIZE = 320
 
 def main() -> None:
     weights, out = sys.argv[1:3]
+    trace: Any = torch.jit.trace  # has no types
     with torch.no_grad():
-        torch.jit.trace(network_from(load_file(weights)), torch.zeros(1, 3, SIZE, SIZE)).save(out)
+        trace(network_from(load_file(weights)), torch.zeros(1, 3, SIZE, SIZE)).save(out)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """A peer's answers to what `u2forge.measure.perf_worker` is asked: opened, warmed up, given turns, in JSON lines.
 
 Each request is a line on standard input, each answer a line on standard output: `open` (a candidate and the peer's
-`options`), `check` (the path of a file to write all answers into), `warm_up` (milliseconds), `turn` (seconds,
-iterations), `close`. An error is an answer too, and ends the process. Runs in the peer's environment: needs numpy only.
+`options`), `check` (the path of a file to write all answers into), `warm_up` (milliseconds), `turn` (seconds and
+iterations, at least; most_seconds; lead_in, how many come before that are not counted), `close`. An error is an answer
+too, and ends the process. Runs in the peer's environment: needs numpy only.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
@@ -24,15 +26,13 @@ import numpy as np
 class Opened:
     """A peer, ready. run: one inference of an item; version: of the peer's package; executed: what it computes in;
     items: what it runs on, in turn, None for the batches of the candidate's input file; map_of: the map or mask
-    (…, h, w) that an answer holds; whole_passes: a turn ends behind the last item only, where items differ in their
-    work."""
+    (…, h, w) that an answer holds."""
 
     run: Callable[[Any], Any]
     version: str
     executed: str
     items: Sequence[Any] | None = None
     map_of: Callable[[Any], Any] = np.asarray
-    whole_passes: bool = False
 
 
 OpenPeer = Callable[[Mapping[str, Any]], Opened]
@@ -84,6 +84,9 @@ class _Work:
         self._open_peer = open_peer
         self._opened: Opened | None = None
         self._items: Sequence[Any] = ()
+        # How many inferences there were in all turns: each goes on where the last one stopped, as items differ in
+        # their work.
+        self._done = 0
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to any request but `close`."""
@@ -123,21 +126,23 @@ class _Work:
         np.savez(path, *(one.reshape(one.shape[-2:]) for one in maps))
         return path
 
-    def _turn(self, *, seconds: float, iterations: int) -> dict[str, Any]:
+    def _turn(
+        self, *, seconds: float, iterations: int, most_seconds: float = math.inf, lead_in: int = 0
+    ) -> dict[str, Any]:
+        """At least one inference, until both `seconds` and `iterations` are reached, or `most_seconds`."""
         opened = self._ready()
+        for _ in range(lead_in):
+            opened.run(self._next_item())
         latency: list[float] = []
         clock = time.perf_counter
         # Python's collection of cycles, which would fall into one inference of many, waits.
         gc.collect()
         gc.disable()
         cpu_start, start = time.process_time(), clock()
-        while (
-            not latency
-            or len(latency) < iterations
-            or clock() - start < seconds
-            or self._within_pass(latency)
+        while not latency or (
+            clock() - start < most_seconds and (len(latency) < iterations or clock() - start < seconds)
         ):
-            item = self._items[len(latency) % len(self._items)]
+            item = self._next_item()
             before = clock()
             opened.run(item)
             latency.append((clock() - before) * 1000)
@@ -145,8 +150,10 @@ class _Work:
         gc.enable()
         return {"wall_s": wall_s, "cpu_s": cpu_s, "samples": {"latency": latency}}
 
-    def _within_pass(self, latency: Sequence[float]) -> bool:
-        return self._ready().whole_passes and len(latency) % len(self._items) != 0
+    def _next_item(self) -> Any:
+        item = self._items[self._done % len(self._items)]
+        self._done += 1
+        return item
 
     def _ready(self) -> Opened:
         if self._opened is None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ import pytest
 from u2forge.cli import mm_run
 from u2forge.cli.mm_run_command_line import MmRunFlags, parse_flags
 from u2forge.cli.mm_run_flags import FLAGS
-from u2forge.errors import EngineError, InputError
+from u2forge.cli.mm_run_places import check_file
+from u2forge.cli.program import EXIT_CODES
+from u2forge.errors import EngineError, InputError, OutputError
 from u2forge.measure.perf_row import PerfResult, PerfRow
 from u2forge.measure.spread import spread_of
 
@@ -175,8 +180,12 @@ def test_the_document_names_every_flag() -> None:
 
 
 def test_perf_is_asked_for_what_the_flags_say(
-    fake_perf: FakePerf, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    fake_perf: FakePerf,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("u2forge.cli.mm_run.usable_processors", lambda: 2)
     words = ["--magicmind_model", str(tiny_model), "--threads", "2", "--iterations", "30", "--devices", "cpu"]
     assert mm_run.main([*words, "--duration", "500", "--warmup", "0", "--input_dims", "1,3,64,96"]) == 0
     asked = fake_perf.asked
@@ -190,6 +199,25 @@ def test_perf_is_asked_for_what_the_flags_say(
     assert said.out.index("Parameter Information") < said.out.index("Performance Summary")
     assert "\n--threads<Int>                : 2\n" in said.out
     assert said.err == "mm_run: warning: an unstable run\n"
+
+
+@pytest.mark.parametrize(("device", "run"), [("0", 2), ("cpu", 2), ("GPU", 8), ("cuda", 8)])
+def test_iterations_count_the_threads_that_really_run(
+    fake_perf: FakePerf,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    run: int,
+) -> None:
+    monkeypatch.setattr("u2forge.cli.mm_run.usable_processors", lambda: 2)
+    words = ["--magicmind_model", str(tiny_model), "--threads", "8", "--iterations", "30"]
+    assert mm_run.main([*words, "--devices", device]) == 0
+    assert (fake_perf.asked["streams"], fake_perf.asked["iterations"]) == ((run,), 30 * run)
+    said = (
+        "--threads 8: 2 run side by side, no more than the processors that can be used; --iterations counts"
+    )
+    assert (said in capsys.readouterr().err) == (run == 2)
 
 
 def test_no_iterations_leave_it_to_the_duration(fake_perf: FakePerf, tiny_model: Path) -> None:
@@ -289,6 +317,95 @@ def test_a_trace_in_a_folder_needs_no_input_files(
 ) -> None:
     assert mm_run.main(["--magicmind_model", str(tiny_model), "--trace_path", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new" / "dev0_trace.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flag", "place", "found"),
+    [
+        ("output_path", "file", "{folder}/file, which is no folder"),
+        ("output_path", "file/below", "{folder}/file, which is no folder"),
+        ("output_path", "taken", "a folder of that name"),
+        ("trace_path", "file", "{folder}/file, which is no folder"),
+        ("trace_path", "file/trace.json", "{folder}/file, which is no folder"),
+        ("trace_path", "folder.json", "a folder of that name"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_measuring(
+    fake_perf: FakePerf,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flag: str,
+    place: str,
+    found: str,
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "output0_1").mkdir(parents=True)
+    (tmp_path / "folder.json").mkdir()
+    raw = tmp_path / "raw"
+    np.zeros((1, 3, 64, 96), np.float32).tofile(raw)
+    words = ["--magicmind_model", str(tiny_model), "--input_files", str(raw), str(raw)]
+    assert mm_run.main([*words, f"--{flag}", str(tmp_path / place)]) == EXIT_CODES[OutputError]
+    said = capsys.readouterr()
+    assert f"mm_run: --{flag}, {tmp_path}" in said.err
+    assert f"found {found.format(folder=tmp_path)}. To mend: choose another --{flag}." in said.err
+    assert said.out == ""
+    assert fake_perf.asked == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to_is_said_before_measuring(
+    fake_perf: FakePerf, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o500)
+    words = ["--magicmind_model", str(tiny_model), "--trace_path", str(tmp_path / "new")]
+    assert mm_run.main(words) == EXIT_CODES[OutputError]
+    assert f"found no right to write to {tmp_path}" in capsys.readouterr().err
+    assert fake_perf.asked == {}
+
+
+def test_a_check_of_places_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_file(tmp_path / "new" / "folder" / "output0", flag="output_path")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError):
+        check_file(tmp_path / ("x" * 5000) / "output0", flag="output_path")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+@pytest.mark.parametrize("to_all", [True, False], ids=["as a terminal does", "the program alone"])
+def test_an_interruption_of_the_real_command(tiny_model: Path, to_all: bool) -> None:
+    # Where the machine is so slow that the engine is not open yet, once more with more patience.
+    for seconds in (4, 15, 60):
+        code, out, err = _interrupted(tiny_model, after_s=seconds, to_all=to_all)
+        assert code == 130, err
+        assert "Traceback" not in err
+        assert err.endswith("mm_run: interrupted\n")
+        if "Performance Summary" in out:
+            break
+    assert "\nStatus:                       partial: interrupted\n" in out
+    (iterations,) = [line for line in out.splitlines() if line.startswith("Iterations:")]
+    assert int(iterations.split(":")[1]) > 0
+
+
+def _interrupted(model: Path, *, after_s: float, to_all: bool) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of an endless run; to_all: its workers get the signal too."""
+    command = [sys.executable, "-m", "u2forge.cli.mm_run", "--magicmind_model", str(model)]
+    words = ["--iterations", "10000000", "--duration", "0", "--warmup", "0"]
+    process = subprocess.Popen(
+        [*command, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        time.sleep(after_s)
+        assert process.poll() is None
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, out, err
 
 
 def test_the_command_measures(tiny_model: Path) -> None:

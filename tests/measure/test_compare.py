@@ -89,7 +89,7 @@ def test_noise_that_hides_a_loss_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "side"),
-    [(STEADY, (130.0,), "new"), ((130.0,), STEADY, "old"), ((100.0,), (130.0,), "old and new")],
+    [(STEADY, (109.0,), "new"), ((130.0,), STEADY, "old"), ((100.0,), (109.0,), "old and new")],
 )
 def test_a_single_turn_tells_no_noise(old: tuple[float, ...], new: tuple[float, ...], side: str) -> None:
     found = compared(row(old), row(new))
@@ -97,6 +97,39 @@ def test_a_single_turn_tells_no_noise(old: tuple[float, ...], new: tuple[float, 
     assert found.notes == (
         f"noise not known, a single turn in the {side} record: measure longer (perf --duration)",
     )
+
+
+@pytest.mark.parametrize("scenario", ["latency", "pipeline"])
+@pytest.mark.parametrize(
+    ("old", "new", "side"),
+    [(STEADY, (111.0,), "new"), ((90.0,), STEADY, "old"), ((100.0,), (300.0,), "old and new")],
+)
+def test_more_than_twice_the_limit_fails_without_a_known_noise(
+    old: tuple[float, ...], new: tuple[float, ...], side: str, scenario: Any
+) -> None:
+    found = compared(row(old, scenario=scenario), row(new, scenario=scenario))
+    assert (found.verdict, found.fails, found.band) == ("slower", True, None)
+    assert found.notes == (
+        f"noise not known, a single turn in the {side} record; fails, as that is more than twice the limit: "
+        "measure longer (perf --duration)",
+    )
+
+
+def test_without_a_known_noise_exactly_twice_the_limit_is_uncertain() -> None:
+    assert compared(row((100.0,)), row((110.0,))).verdict == "uncertain"
+    assert compared(row((100.0,)), row((100.1,)), max_loss=0).verdict == "slower"
+
+
+def test_twice_the_time_fails_however_wide_the_noise_of_a_few_turns_is() -> None:
+    found = compared(row((100.0, 130.0)), row((300.0, 390.0)))
+    assert found.band is not None
+    assert found.band.low < 0
+    assert (found.verdict, found.fails) == ("slower", True)
+    assert found.notes == (
+        "the noise reaches below the limit; fails, as the time has more than doubled: "
+        "measure longer (perf --duration)",
+    )
+    assert compared(row((100.0, 130.0)), row((190.0, 247.0))).verdict == "uncertain"
 
 
 def test_a_single_turn_within_the_limit_is_the_same_and_said() -> None:
@@ -205,14 +238,34 @@ def test_what_a_search_found_may_differ() -> None:
     assert found.notes == ("the search found batch 8, 2 streams now, batch 4, 1 stream then",)
 
 
-def test_two_rows_that_are_the_same() -> None:
+def test_rows_that_are_the_same_are_compared_in_their_order() -> None:
+    old = record(row(), row(engine="onnxruntime"), row(times(2.0)))
+    new = record(row(times(1.2)), row(times(2.0)), row(engine="onnxruntime"), name="new.json")
+    first, other, second = compare(old, new, max_loss=0.05).rows
+    assert (first.label, first.verdict) == (f"{LABEL} (1)", "slower")
+    assert (second.label, second.verdict) == (f"{LABEL} (2)", "same")
+    assert first.notes == ("the same candidate 2 times in a record: compared in their order",)
+    assert (other.label, other.notes) == ("tiny force_float32 on onnxruntime CPU, batch 1, 2 threads", ())
+
+
+def test_rows_that_are_the_same_and_gone_or_new() -> None:
+    twice, other = record(row(), row()), record(row(engine="onnxruntime"))
+    assert [one.verdict for one in compare(twice, other, max_loss=0.05).rows] == ["missing", "missing", "new"]
+    found = compare(other, twice, max_loss=0.05).rows
+    assert [one.label for one in found[1:]] == [f"{LABEL} (1)", f"{LABEL} (2)"]
+
+
+def test_the_same_row_more_often_in_one_record() -> None:
+    once, twice = record(row()), record(row(), row(path="b"), name="new.json")
     with pytest.raises(InputError) as raised:
-        compare(record(row()), record(row(), row(path="b"), name="new.json"), max_loss=0.05)
+        compare(once, twice, max_loss=0.05)
     assert str(raised.value) == (
-        "perf compare, new.json: expected rows that differ in model, precision, engine, device, batch, threads, "
-        f"streams or scenario; found two of {LABEL}. "
-        "To mend: give models names of their own (`u2forge build … --name NAME`), and measure again."
+        "perf compare, new.json: expected the same candidate as often as in old.json (1); "
+        f"found 2 rows of {LABEL}. To mend: measure each candidate once, or as often in both; "
+        "give two models of one name names of their own (`u2forge build … --name NAME`)."
     )
+    with pytest.raises(InputError, match=r"perf compare, new\.json: expected the same candidate as often"):
+        compare(twice, once, max_loss=0.05)
 
 
 def test_another_precision_executed_fails_however_fast() -> None:
@@ -299,7 +352,6 @@ ROWS = st.lists(
     ),
     min_size=1,
     max_size=5,
-    unique_by=lambda one: (one.batch_size, one.engine, one.scenario),
 )
 
 
@@ -323,6 +375,19 @@ def test_a_fifth_slower_always_fails_where_the_noise_is_small(
         row(times(scale, old), scenario=scenario), row(times(1.2 * scale, new), scenario=scenario)
     )
     assert found.band is not None
+    assert (found.verdict, found.fails) == ("slower", True)
+
+
+@given(old=TURNS, new=TURNS, max_loss=st.floats(0, 0.99), scenario=st.sampled_from(["latency", "pipeline"]))
+def test_three_times_slower_always_fails(
+    old: tuple[float, ...], new: tuple[float, ...], max_loss: float, scenario: Any
+) -> None:
+    before = row(old, scenario=scenario)
+    assert before.latency is not None
+    slow = row(new, scenario=scenario)
+    assert slow.latency is not None
+    factor = 3 * before.latency.median / slow.latency.median
+    found = compared(before, row(times(factor, new), scenario=scenario), max_loss=max_loss)
     assert (found.verdict, found.fails) == ("slower", True)
 
 

@@ -150,6 +150,7 @@ def test_the_device_is_said_to_be_no_mlu() -> None:
     assert value(text, "Precision") == "force_float16, executed in bfloat16"
     assert value(text, "Total Memory Size") == "15974 (MB)"
     assert value(text, "Processors Usable") == "2"
+    assert value(report(replace(ROW, streams=4)), "Streams") == "4"
     assert value(text, "MLU Core Clock Rate") == "not available"
     assert value(report(), "Total Memory Size") == "not available"
     # The machine's memory is not the GPU's.
@@ -165,12 +166,22 @@ def test_a_processor_is_not_given_the_power_of_a_gpu_beside_it() -> None:
 
 
 def test_a_gpu_has_its_own_figures_and_the_hosts() -> None:
-    text = report(replace(ROW, device="GPU.0"))
-    assert value(text, "chip_util(%)").startswith("min: 3 ")
-    assert value(text, "mem_util(MB)").startswith("min: 800 ")
-    assert value(text, "power_util(W)").startswith("min: 35 ")
-    assert value(text, "temp_util(C)") == "not available"
+    for device in ("cuda", "tensorrt"):
+        text = report(replace(ROW, device=device))
+        assert value(text, "chip_util(%)").startswith("min: 3 ")
+        assert value(text, "mem_util(MB)").startswith("min: 800 ")
+        assert value(text, "power_util(W)").startswith("min: 35 ")
+        assert value(text, "temp_util(C)") == "not available"
+        assert value(text, "host_util(%)").startswith("min: 180 ")
+
+
+@pytest.mark.parametrize("device", ["GPU.0", "GPU", "NPU", "directml", "coreml"])
+def test_another_device_is_not_given_the_figures_of_a_gpu_beside_it(device: str) -> None:
+    text = report(replace(ROW, device=device))
+    for label in ("chip_util(%)", "mem_util(MB)", "power_util(W)", "temp_util(C)"):
+        assert value(text, label) == "not available"
     assert value(text, "host_util(%)").startswith("min: 180 ")
+    assert value(text, "host_mem_util(MB)").startswith("min: 512 ")
 
 
 def test_averages_say_where_the_last_is_of_fewer_runs() -> None:

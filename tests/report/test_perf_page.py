@@ -117,6 +117,30 @@ def test_whiskers_are_of_the_turns_and_not_for_pipelines() -> None:
     assert "Whiskers" not in pipeline
 
 
+def test_the_work_on_a_picture_is_not_called_a_latency() -> None:
+    means = [{"latency": 100.0, "decode": 5.0}] * 8
+    pipeline = perf_row(
+        scenario="pipeline", phases={"decode": steady(5.0)}, iterations=800, per_hundred=means
+    )
+    page = page_of(pipeline)
+    assert "atency" not in page
+    for words in (
+        "Work per picture while measuring",
+        '<td class="word">Work per picture</td>',
+        "work median ms",
+        "<p>Work per picture: its stages added up",
+    ):
+        assert words in page
+    assert "Work per picture" not in page_of(perf_row())
+
+
+def test_why_rows_are_not_complete_and_not_profiled_is_said() -> None:
+    died = perf_row(status="partial", reason="the worker died", warnings=("not profiled: interrupted",))
+    for page in (page_of(died), page_of(died, perf_row(batch_size=4))):
+        assert "batch 1: partial: the worker died</p>" in page
+        assert '<p class="failed">Warning: not profiled: interrupted</p>' in page
+
+
 def test_layers_are_there_when_profiled() -> None:
     page = page_of(perf_row(layers=layer_table()))
     assert "Time by stage of the network" in page

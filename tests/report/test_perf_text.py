@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from perf_rows import HOSTILE, failed_row, layer_table, perf_result, perf_row, steady
 
@@ -174,7 +173,58 @@ def test_a_pipeline_has_its_stages() -> None:
     row = perf_row(scenario="pipeline", compute_s=None, phases={"decode": steady(5.0), "compose": None})
     lines = section(text_of(row), "Performance")
     assert "pictures      20" in lines
-    assert [line.split()[0] for line in lines[7:]] == ["Latency", "decode", "compose"]
+    assert [line.split("  ")[0] for line in lines[7:10]] == ["Work per picture", "decode", "compose"]
+
+
+def test_the_work_on_a_picture_is_not_called_a_latency() -> None:
+    row = perf_row(
+        scenario="pipeline", phases={"decode": steady(5.0)}, per_hundred=({"latency": 100.0, "decode": 5.0},)
+    )
+    text = text_of(row)
+    assert "atency" not in text
+    assert section(text, "Performance")[-1].startswith("Work per picture: its stages added up")
+    averages = section(text, "Averages of every 100 pictures")
+    assert averages[0].split("  ")[1:] == ["Work per picture", "decode"]
+    table = text_of(row, perf_row(scenario="pipeline", batch_size=4)).splitlines()
+    assert "work median ms  work p99 ms" in table[3]
+    assert "  median ms" not in table[3]
+    assert table[8].startswith("Work per picture: its stages added up")
+
+
+def test_latencies_and_the_work_per_picture_stand_in_columns_of_their_own() -> None:
+    rows = [perf_row(), perf_row(scenario="pipeline", latency=steady(300.0))]
+    lines = text_of(*rows).splitlines()
+    heading = lines[3]
+    assert "  median ms  p99 ms  work median ms  work p99 ms" in heading
+    latency_ends, work_ends = heading.index("p99 ms") + 6, heading.index("work p99 ms") + 11
+    assert lines[5][:work_ends].split()[-2:] == ["100", "110"]
+    assert len(lines[5][:work_ends].rstrip()) == latency_ends
+    assert lines[6][:work_ends].split()[-2:] == ["300", "329"]
+
+
+def test_why_rows_are_not_complete_and_not_profiled_is_said() -> None:
+    died = perf_row(
+        status="partial", reason="the worker died", warnings=("not profiled: interrupted",), batch_size=4
+    )
+    alone = text_of(died)
+    assert "reason        the worker died" in section(alone, "Performance")
+    assert section(alone, "Warnings") == ["not profiled: interrupted"]
+    beside = text_of(perf_row(), died)
+    label = "u2net force_float32 on openvino, batch 4"
+    assert section(beside, "Not complete") == [f"{label}: partial: the worker died"]
+    assert section(beside, "Warnings") == [f"{label}: not profiled: interrupted"]
+
+
+def test_what_a_search_tried_in_vain_says_why() -> None:
+    tried = [
+        {"options": "--streams 1", "throughput": 9.0, "reason": ""},
+        {"options": "--streams 2", "throughput": None, "reason": "out of memory"},
+    ]
+    lines = section(text_of(perf_row(scenario="throughput", searched=tried)), "Search")
+    assert [line.rstrip() for line in lines[2:]] == [
+        "--streams 1                       9.00",
+        "--streams 2: out of memory",
+    ]
 
 
 COMPARISON = """\
@@ -233,12 +283,6 @@ def test_where_all_is_complete_there_is_no_status() -> None:
 def test_the_first_row_with_figures_is_what_others_compare_with() -> None:
     lines = text_of(failed_row(), perf_row(), perf_row(batch_size=4, throughput=15.0)).splitlines()
     assert [line.split()[10] for line in lines[6:8]] == ["1.00", "1.50"]
-
-
-def test_no_hint_where_the_report_is_written() -> None:
-    rows = (perf_row(), perf_row(batch_size=4))
-    assert "full report" in text_of(*rows, written=(Path("a.csv"),))
-    assert "full report" not in text_of(*rows, written=(Path("a.csv"), Path("a.html")))
 
 
 def test_without_percentiles_there_is_no_such_column() -> None:

@@ -14,7 +14,9 @@ from u2forge import __version__
 from u2forge.atomic_file import write_atomic
 from u2forge.cli.mm_run_command_line import MmRunFlags, parse_flags
 from u2forge.cli.mm_run_flags import flags_help
+from u2forge.cli.mm_run_places import check_file, trace_file
 from u2forge.cli.program import EXIT_CODES, exit_code_of, run_program
+from u2forge.engine.processor import usable_processors
 from u2forge.engine.protocol import Engine, EngineOptions, Tensors
 from u2forge.engine.registry import open_engine
 from u2forge.errors import EngineError, InputError
@@ -26,7 +28,7 @@ from u2forge.report.mm_run_report import PERCENTILES, mm_run_report, parameter_s
 from u2forge.tensor_spec import TensorSpec
 from u2forge.verbs.model_path import model_path
 from u2forge.verbs.perf import perf
-from u2forge.verbs.raw_tensors import read_raw_inputs, trace_inferences, write_raw_outputs
+from u2forge.verbs.raw_tensors import raw_output_path, read_raw_inputs, trace_inferences, write_raw_outputs
 
 _HELP = {"-h", "-help", "--help"}
 _MOST_TRACED = 100
@@ -57,9 +59,11 @@ def _run(words: Sequence[str]) -> int:
     for note in flags.notes:
         _say(note)
     path = model_path(flags.model, batch_size=flags.batch_size, progress=True)
-    specs = read_manifest(path).inputs
+    manifest = read_manifest(path)
+    specs = manifest.inputs
     shapes = _checked_shapes(flags, specs)
     sets = read_raw_inputs(flags.input_files, specs, shapes)
+    _check_places(flags, outputs=len(manifest.outputs), sets=len(sets))
     if sets:
         _say("measured with made-up numbers; the --input_files serve --output_path and --trace_path alone")
     print(parameter_section(flags.shown), flush=True)
@@ -95,16 +99,40 @@ def _checked_shapes(flags: MmRunFlags, specs: Sequence[TensorSpec]) -> list[tupl
     return shapes
 
 
+def _check_places(flags: MmRunFlags, *, outputs: int, sets: int) -> None:
+    """Raises OutputError on what could not be written after measuring."""
+    if flags.output_path is not None:
+        for number in range(sets):
+            for index in range(outputs):
+                check_file(raw_output_path(flags.output_path, index, number=number), flag="output_path")
+    if flags.trace_path is not None:
+        check_file(trace_file(flags.trace_path), flag="trace_path")
+
+
+def _threads_to_run(flags: MmRunFlags) -> int:
+    """The threads that run side by side: on a processor (both engines' own choice) no more than it has for us."""
+    if flags.device.lower() not in ("auto", "cpu"):
+        return flags.threads
+    threads = min(flags.threads, usable_processors())
+    if threads < flags.threads:
+        _say(
+            f"--threads {flags.threads}: {threads} run side by side, no more than the processors that can be used; "
+            f"--iterations counts each of these {threads}"
+        )
+    return threads
+
+
 def _measured(flags: MmRunFlags) -> PerfRow:
     """The one row, its report printed; also where an interruption ends it."""
+    threads = _threads_to_run(flags)
     result = perf(
         flags.model,
         engine=(flags.engine,),
         device=flags.device,
         batch_size=() if flags.batch_size is None else (flags.batch_size,),
-        streams=(flags.threads,),
+        streams=(threads,),
         # mm_run counts each thread's own; without any, the duration decides.
-        iterations=max(flags.iterations * flags.threads, 1),
+        iterations=max(flags.iterations * threads, 1),
         duration=flags.duration_ms / 1000,
         warmup=float(flags.warmup_ms),
         percentiles=PERCENTILES,
@@ -136,7 +164,7 @@ def _write_extras(flags: MmRunFlags, path: Path, row: PerfRow, sets: Sequence[Te
 
 
 def _write_trace(engine: Engine, sets: Sequence[Tensors], place: Path, *, row: PerfRow, count: int) -> None:
-    path = place if place.suffix == ".json" else place / "dev0_trace.json"
+    path = trace_file(place)
     about = {
         "program": f"u2forge {__version__}, mm_run",
         "model": row.name or row.model,

@@ -69,4 +69,6 @@ def _summary(comparison: Comparison) -> str:
     limit = f"most loss {100 * comparison.max_loss:g}%"
     failed = len(comparison.failed)
     gate = f"{failed} of {len(comparison.rows)} rows fail" if failed else "no row fails"
-    return f"{verdicts}; {limit}: {gate}"
+    uncertain = sum(row.verdict == "uncertain" and not row.fails for row in comparison.rows)
+    doubt = f", {uncertain} passed though uncertain: measure longer" if uncertain else ""
+    return f"{verdicts}; {limit}: {gate}{doubt}"

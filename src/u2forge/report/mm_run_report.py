@@ -12,8 +12,8 @@ from u2forge import __version__
 from u2forge.measure.perf_row import PerfResult, PerfRow, TensorInfo
 from u2forge.measure.spread import Spread
 from u2forge.report.fit_text import printable
+from u2forge.report.perf_facts import NOT_AVAILABLE
 
-NOT_AVAILABLE = "not available"
 PERCENTILES = (90.0, 95.0, 99.0)
 _RULE = "==================="
 # Opening's steps as mm_run calls them; the package's import and the first inference have no line there.
@@ -41,6 +41,8 @@ _MLU_FACTS = (
     "Sparse Computing Support",
 )
 _TYPES = {"float32": "FLOAT"}
+# The devices of whose GPU there are figures; of others that are one nothing is read.
+_NVIDIA_DEVICES = {"cuda", "tensorrt"}
 
 
 def parameter_section(parameters: Mapping[str, str]) -> str:
@@ -90,6 +92,7 @@ def _device(row: PerfRow, machine: Mapping[str, object]) -> Iterator[str]:
     yield _line("Engine", f"{row.engine} {row.engine_version}")
     yield _line("Precision", f"{row.precision}, executed in {row.executed}")
     yield _line("Processor Threads", row.threads)
+    yield _line("Streams", row.streams)
     yield _line("Processors Usable", machine.get("processors_usable") or NOT_AVAILABLE)
     yield _line("Total Memory Size", memory)
     for name in _MLU_FACTS:
@@ -128,10 +131,11 @@ def _utilization(row: PerfRow) -> Iterator[str]:
         yield _line("power_util(W)", NOT_AVAILABLE)
         yield _line("temp_util(C)", NOT_AVAILABLE)
         return
-    yield _line("chip_util(%)", _spread(found.get("gpu_percent")))
-    yield _line("mem_util(MB)", _spread(found.get("gpu_memory_mb")))
-    yield _line("power_util(W)", _spread(found.get("gpu_power_w")))
-    yield _line("temp_util(C)", _spread(found.get("gpu_temperature_c")))
+    of_gpu = found if row.device.lower() in _NVIDIA_DEVICES else {}
+    yield _line("chip_util(%)", _spread(of_gpu.get("gpu_percent")))
+    yield _line("mem_util(MB)", _spread(of_gpu.get("gpu_memory_mb")))
+    yield _line("power_util(W)", _spread(of_gpu.get("gpu_power_w")))
+    yield _line("temp_util(C)", _spread(of_gpu.get("gpu_temperature_c")))
     yield _line("host_util(%)", _spread(found.get("cpu_percent")))
     yield _line("host_mem_util(MB)", _spread(found.get("memory_mb")))
 

@@ -22,6 +22,9 @@ SCENARIOS: Mapping[Scenario, str] = {
     "throughput": "the network, with the streams and batch that a short search found best",
     "pipeline": "whole pictures, from encoded picture to encoded mask",
 }
+WORK_NOTE = (
+    "Work per picture: its stages added up, without waiting between them; several are worked on at once."
+)
 _PARAMETERS = {
     "iterations": ("iterations", "at least {}"),
     "duration_s": ("duration", "at least {} s"),
@@ -109,6 +112,11 @@ def performance_facts(row: PerfRow) -> Facts:
         ("throughput", f"{short_number(row.throughput)} pictures/s" if row.iterations else ""),
     ]
     return _shown(facts)
+
+
+def timed(row: PerfRow) -> str:
+    """What a row's `latency` is: of a pipeline, how long a picture was worked on, without waiting in between."""
+    return "Work per picture" if row.scenario == "pipeline" else "Latency"
 
 
 def counted(row: PerfRow) -> str:

@@ -12,6 +12,7 @@ from u2forge.report.html_page import folded, html_page, paragraphs, section, sid
 from u2forge.report.layer_times_table import layer_lines, layer_rows, operator_rows, stage_rows
 from u2forge.report.perf_facts import (
     SCENARIOS,
+    WORK_NOTE,
     Facts,
     counted,
     device_facts,
@@ -23,6 +24,7 @@ from u2forge.report.perf_facts import (
     performance_facts,
     reason_of,
     run_facts,
+    timed,
 )
 from u2forge.report.perf_tables import (
     Table,
@@ -59,6 +61,7 @@ def perf_page(result: PerfResult) -> str:
         *paragraphs([f"Scenario {result.scenario}: {SCENARIOS[result.scenario]}; {limits}."]),
         *paragraphs([f"Warning: {printable(warning)}" for warning in result.warnings], css="failed"),
         _shown(overview(rows)),
+        *paragraphs([WORK_NOTE] if any(row.scenario == "pipeline" for row in rows) else []),
         *paragraphs(
             [f"{label}: {row.status}: {reason}" for label, row in named if (reason := reason_of(row))],
             css="failed",
@@ -134,7 +137,7 @@ def _model(row: PerfRow) -> list[str]:
 
 
 def _course(row: PerfRow) -> list[str]:
-    """How the latency went while the row was measured."""
+    """How the latency, or the work per picture, went while the row was measured."""
     assert row.latency is not None
     hundreds = [means["latency"] for means in row.per_hundred if "latency" in means]
     # The last one may be of a few inferences only.
@@ -153,7 +156,7 @@ def _course(row: PerfRow) -> list[str]:
                     markers=len(values) <= 40,
                 )
             ],
-            title="Latency while measuring",
+            title=f"{timed(row)} while measuring",
             x_label=counted(row) if by_hundred else "turn",
             y_label="ms",
             y_range=(0, None),

@@ -10,7 +10,7 @@ from u2forge.measure.perf_row import PHASES, UTILIZATION, PerfRow
 from u2forge.measure.spread import Spread
 from u2forge.report.fit_text import fitted
 from u2forge.report.number_text import fixed_number, number_column, percent
-from u2forge.report.perf_facts import NOT_AVAILABLE, counted
+from u2forge.report.perf_facts import NOT_AVAILABLE, counted, timed
 
 _HUNDRED = 100
 _LONGEST_NAME = 48
@@ -37,8 +37,7 @@ class Table:
 
 def overview(rows: Sequence[PerfRow]) -> Table:
     """A line a row: what ran, how fast, and how it compares with the first row that has figures. status: only where
-    a row is not complete."""
-    highest = max(_percentiles([row.latency for row in rows]), default=None)
+    a row is not complete; the work per picture of pipelines is no latency, and has columns of its own."""
     reference = next((row.throughput for row in rows if row.throughput > 0), None)
     ratios = [row.throughput / reference if reference and row.iterations else None for row in rows]
     columns = {
@@ -53,8 +52,7 @@ def overview(rows: Sequence[PerfRow]) -> Table:
         next(map(counted, rows), "inferences"): [str(row.iterations) for row in rows],
         "pictures/s": speed_column(rows),
         "× first": [fixed_number(ratio, 2) for ratio in ratios],
-        "median ms": latency_column(rows, "median"),
-        **({} if highest is None else {f"p{highest:g} ms": latency_column(rows, highest)}),
+        **_time_columns(rows),
         "variation %": [percent(part_of(row.latency, "variation")) for row in rows],
         "memory MB": [fixed_number(part_of(row.utilization.get("memory_mb"), "mean"), 0) for row in rows],
     }
@@ -69,8 +67,31 @@ def speed_column(rows: Sequence[PerfRow]) -> list[str]:
 
 
 def latency_column(rows: Sequence[PerfRow], part: str | float) -> list[str]:
-    """A figure of the rows' latencies in milliseconds, as `part_of` names it."""
-    return number_column([part_of(row.latency, part) for row in rows])
+    """A figure of the rows' latencies in milliseconds, as `part_of` names it; nothing for pipelines."""
+    return _part_column(rows, part, of_pipelines=False)
+
+
+def _time_columns(rows: Sequence[PerfRow]) -> dict[str, list[str]]:
+    highest = max(_percentiles([row.latency for row in rows]), default=None)
+    parts: dict[str, str | float] = {
+        "median": "median",
+        **({} if highest is None else {f"p{highest:g}": highest}),
+    }
+    columns: dict[str, list[str]] = {}
+    for kind, of_pipelines in (("", False), ("work ", True)):
+        if any((row.scenario == "pipeline") == of_pipelines for row in rows):
+            columns |= {
+                f"{kind}{name} ms": _part_column(rows, part, of_pipelines=of_pipelines)
+                for name, part in parts.items()
+            }
+    return columns
+
+
+def _part_column(rows: Sequence[PerfRow], part: str | float, *, of_pipelines: bool) -> list[str]:
+    """Of the other rows, nothing."""
+    return number_column(
+        [part_of(row.latency, part) if (row.scenario == "pipeline") == of_pipelines else None for row in rows]
+    )
 
 
 def shown_names(rows: Sequence[PerfRow]) -> list[str]:
@@ -119,7 +140,7 @@ def time_table(row: PerfRow) -> Table:
     percentiles = _percentiles([row.latency, *row.phases.values()])
     names = list(row.phases) if row.scenario == "pipeline" else list(PHASES)
     times = {
-        "Latency": row.latency,
+        timed(row): row.latency,
         **{fitted(PHASES.get(name, name), _LONGEST_NAME): row.phases.get(name) for name in names},
     }
     cells = [
@@ -136,7 +157,7 @@ def hundreds_table(row: PerfRow) -> Table:
         [hundred_range(row, index), *(fixed_number(means.get(name)) for name in names)]
         for index, means in enumerate(row.per_hundred)
     ]
-    headings = [fitted("Latency" if name == "latency" else PHASES.get(name, name), 24) for name in names]
+    headings = [fitted(timed(row) if name == "latency" else PHASES.get(name, name), 24) for name in names]
     return Table(["mean ms of", *headings], cells)
 
 
@@ -148,10 +169,10 @@ def hundred_range(row: PerfRow, index: int) -> str:
 
 
 def searched_table(row: PerfRow) -> Table:
-    """What a search tried, and what it gave."""
+    """What a search tried, and what it gave, or why that failed."""
     speeds = number_column([one.get("throughput") for one in row.searched])
     cells = [
-        [fitted(str(one.get("options", "")), 120), speed]
+        [fitted(": ".join(str(one[name]) for name in ("options", "reason") if one.get(name)), 120), speed]
         for one, speed in zip(row.searched, speeds, strict=True)
     ]
     return Table(["tried", "pictures/s"], cells)

@@ -10,6 +10,7 @@ from u2forge.report.layer_times_table import layer_times_text
 from u2forge.report.perf_facts import (
     NOT_AVAILABLE,
     SCENARIOS,
+    WORK_NOTE,
     Facts,
     counted,
     device_facts,
@@ -55,7 +56,7 @@ def _report(row: PerfRow, result: PerfResult) -> Iterator[str]:
     yield from _section("Utilization while measuring", _table(utilization_table(row)))
     reason = [("reason", reason_of(row))] if row.status != "complete" else []
     facts = _facts([*performance_facts(row), *reason])
-    yield from _section("Performance", [*facts, *_use(row), "", *_table(time_table(row))])
+    yield from _section("Performance", [*facts, *_use(row), "", *_table(time_table(row)), *_note([row])])
     if row.searched:
         yield from _section("Search", _table(searched_table(row)))
     yield from _section(f"Averages of every 100 {counted(row)}", _hundreds(row))
@@ -74,6 +75,7 @@ def _comparison(result: PerfResult) -> Iterator[str]:
     yield ""
     table = overview(rows)
     yield text_table(table.headings, table.rows)
+    yield from _note(rows)
     named = list(zip(labels(rows), rows, strict=True))
     yield from _section(
         "Not complete",
@@ -91,9 +93,8 @@ def _comparison(result: PerfResult) -> Iterator[str]:
     for label, row in named:
         if row.layers is not None:
             yield from _section(f"Layers of {label}", _layers(row).splitlines())
-    if not any(path.suffix in (".json", ".html") for path in result.written):
-        yield ""
-        yield "Every row's full report: --json FILE or --html FILE."
+    yield ""
+    yield "Every row's full report: --json FILE or --html FILE."
 
 
 def _section(heading: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
@@ -127,6 +128,11 @@ def _table(table: Table) -> Iterator[str]:
 def _use(row: PerfRow) -> list[str]:
     """What a search for the best found."""
     return [f"use: {printable(row.options)}"] if row.scenario == "throughput" and row.options else []
+
+
+def _note(rows: Sequence[PerfRow]) -> list[str]:
+    """What the time of a pipeline is, where there is one."""
+    return ["", WORK_NOTE] if any(row.scenario == "pipeline" for row in rows) else []
 
 
 def _hundreds(row: PerfRow) -> Iterator[str]:

@@ -1,0 +1,29 @@
+"""A benchmark's record → its JSON file: the place checked before hours of measuring, the file whole at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from u2forge.atomic_file import write_atomic
+
+
+def check_place(path: Path | None) -> None:
+    """Raises SystemExit where no file could be written there. None: no record is asked for."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise SystemExit(f"--json: {path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise SystemExit(f"--json: no folder {path.parent}; make it, or choose another place")
+    if not os.access(path.parent, os.W_OK):
+        raise SystemExit(f"--json: no right to write to {path.parent}; choose another place")
+
+
+def write_record(path: Path | None, record: Mapping[str, Any]) -> None:
+    """Writes it anew, in place of what was there. None: nothing."""
+    if path is not None:
+        write_atomic(path, (json.dumps(record, indent=1) + "\n").encode())
