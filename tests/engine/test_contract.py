@@ -333,8 +333,30 @@ def test_running_after_close_is_refused_and_running_ones_end_first(opened: Open)
     parts = network_proto()
     engine = opened(parts, streams=2)
     inputs = {"x": picture_batch(parts[1][0])}
-    engine.run(inputs)
-    engine.close()
+    right = engine.run(inputs)["d0"]
+    infer = engine._infer  # type: ignore[attr-defined]
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def infer_later(*arguments: Any) -> Any:
+        begun.release()
+        assert go_on.wait(60)
+        return infer(*arguments)
+
+    engine._infer = infer_later  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(3) as callers:
+        answers = [callers.submit(engine.run, inputs), engine.submit(inputs)]
+        assert all(begun.acquire(timeout=60) for _ in answers)
+        closing = callers.submit(engine.close)
+        while not engine._closed:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+        for call in (engine.run, engine.submit):
+            with pytest.raises(EngineError, match="a closed one"):
+                call(inputs)
+        time.sleep(0.05)
+        assert not closing.done()
+        go_on.set()
+        assert all(np.array_equal(answer.result(timeout=60)["d0"], right) for answer in answers)
+        closing.result(timeout=60)
     engine.close()
     for call in (engine.run, engine.submit):
         with pytest.raises(EngineError, match="a closed one"):

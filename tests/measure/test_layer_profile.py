@@ -76,6 +76,15 @@ def test_without_a_measured_peak_there_is_no_share() -> None:
     assert table.bandwidth_gb_per_s is None
 
 
+def test_why_a_peak_is_missing_is_kept() -> None:
+    table = table_of(ran("stage1.conv"), roofline=Roofline({}, None, ("no peak in float32: …",)))
+    assert table.notes == ("no peak in float32: …",)
+    values = json.loads(json.dumps(table.as_dict()))
+    assert layer_table_from(values) == table
+    del values["notes"]  # as an older record
+    assert layer_table_from(values).notes == ()
+
+
 @pytest.mark.parametrize(
     ("name", "stage"),
     [
@@ -170,6 +179,7 @@ def test_another_device_has_no_roofline_of_the_processor(
     monkeypatch.setattr(layer_profile, "profile_layers", lambda path, **options: [ran("stage1.conv")])
     table = profile_candidate(Candidate(model="tiny", path=str(tiny_model), device="gpu"), inferences=1)
     assert (table.peaks_gmac_per_s, table.bandwidth_gb_per_s) == ({}, None)
+    assert table.notes == ("peaks and bandwidth are measured of processors only",)
 
 
 @pytest.mark.weights

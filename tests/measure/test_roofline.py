@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,13 @@ from u2forge.engine.probe_model import ProbeShape
 from u2forge.engine.registry import ENGINES
 from u2forge.errors import EngineError
 from u2forge.measure import roofline
-from u2forge.measure.roofline import Roofline, measured_bandwidth, measured_peaks, roofline_of_this_machine
+from u2forge.measure.roofline import (
+    Roofline,
+    copied_bytes,
+    measured_bandwidth,
+    measured_peaks,
+    roofline_of_this_machine,
+)
 
 INSTALLED = [name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.package)]
 
@@ -29,7 +34,6 @@ SMALL = ProbeShape(channels=100, size=10, kernel=1)
 def small_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "_probes", lambda threads: (ProbeShape(channels=16, size=16),))
     monkeypatch.setattr(roofline, "_INFERENCES", 2)
-    monkeypatch.setattr(roofline, "_COPIED_BYTES", 2**20)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, **layers: list[LayerTime] | EngineError) -> list[str]:
@@ -59,18 +63,22 @@ def test_the_fastest_convolution_of_all_engines_counts(monkeypatch: pytest.Monke
         openvino=[layer("float32", 0.1), layer("float32", 0.02), layer("float32", 0.001, "Reorder")],
         onnxruntime=[layer("float32", 0.05)],
     )
-    assert measured_peaks(["float32"], 2) == {"float32": pytest.approx(50)}
+    assert measured_peaks(["float32"], 2) == ({"float32": pytest.approx(50)}, [])
 
 
 def test_what_was_not_executed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, openvino=[layer("float32", 0.1)])
-    assert set(measured_peaks(["float32", "bfloat16", "int8"], 2)) == {"float32"}
-    assert measured_peaks(["bfloat16"], 2) == {}
+    peaks, notes = measured_peaks(["float32", "bfloat16", "int8"], 2)
+    assert set(peaks) == {"float32"}
+    assert notes == [
+        f"no peak in {name}: no installed engine computes in it here" for name in ("bfloat16", "int8")
+    ]
+    assert measured_peaks(["bfloat16"], 2)[0] == {}
 
 
 def test_only_what_is_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch)
-    assert measured_peaks(["unknown"], 2) == {}
+    assert measured_peaks(["unknown"], 2)[0] == {}
     assert asked == []
     measured_peaks(["bfloat16", "float16"], 2)
     # One mode, and no second probe of an engine that has neither.
@@ -89,37 +97,74 @@ def test_more_threads_have_more_to_do() -> None:
         assert large.macs / small.macs == pytest.approx(16, rel=0.1)
 
 
-def test_an_engine_that_fails_leaves_the_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_engine_that_fails_leaves_the_others_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     error = EngineError(where="engine", expected="a graph", found="none", fix="build it")
     answering(monkeypatch, openvino=error, onnxruntime=[layer("float32", 0.1)])
-    assert measured_peaks(["float32"], 2) == {"float32": pytest.approx(10)}
-    assert "no peak by openvino: engine: expected a graph" in caplog.text
+    assert measured_peaks(["float32"], 2) == (
+        {"float32": pytest.approx(10)},
+        [f"no peak in float32 by openvino: {error}"],
+    )
 
 
 @pytest.mark.skipif(not INSTALLED, reason="no engine is installed")
 @pytest.mark.usefixtures("small_probes")
 def test_installed_engines_run_the_probes() -> None:
-    peaks = measured_peaks(["float32", "int8"], 1)
+    peaks, notes = measured_peaks(["float32", "int8"], 1)
+    assert notes == []
     assert set(peaks) == {"float32", "int8"}
     assert all(peak > 0 for peak in peaks.values())
 
 
-@pytest.mark.usefixtures("small_probes")
 def test_copies_have_a_speed() -> None:
-    assert measured_bandwidth(1) > 0
-    assert measured_bandwidth(2) > 0
+    assert measured_bandwidth(1, 2**20) > 0
+    assert measured_bandwidth(2, 2**20) > 0
+    assert measured_bandwidth(2, 0) > 0
+
+
+@pytest.mark.parametrize(
+    ("caches_mib", "memory_mib", "size_mib", "noted"),
+    [
+        (None, 64_000, 128, False),
+        (8, 64_000, 128, False),
+        # As of a server of 12 parts with 32 MiB each.
+        (384, 64_000, 1536, False),
+        (384, 8_000, 1000, True),
+        (None, 512, 64, False),
+    ],
+)
+def test_what_is_copied_fits_no_cache_and_leaves_memory(
+    monkeypatch: pytest.MonkeyPatch, caches_mib: int | None, memory_mib: int, size_mib: int, noted: bool
+) -> None:
+    caches = None if caches_mib is None else caches_mib * 2**20
+    monkeypatch.setattr(roofline, "last_level_cache_bytes", lambda: caches)
+    monkeypatch.setattr(roofline, "available_memory_bytes", lambda: memory_mib * 2**20)
+    size, notes = copied_bytes()
+    assert size == size_mib * 2**20
+    assert notes == (
+        [
+            "the memory's bandwidth may be partly that of the caches: of these there are 384 MiB, and there was room "
+            "to copy 1000 MiB only"
+        ]
+        if noted
+        else []
+    )
 
 
 def test_the_process_answers_in_its_last_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(roofline, "measured_peaks", lambda precisions, threads: {"float32": 1.5 * threads})
-    monkeypatch.setattr(roofline, "measured_bandwidth", lambda threads: 3.0)
+    monkeypatch.setattr(
+        roofline, "measured_peaks", lambda precisions, threads: ({"float32": 1.5 * threads}, ["a"])
+    )
+    monkeypatch.setattr(roofline, "copied_bytes", lambda: (2**20, ["b"]))
+    monkeypatch.setattr(roofline, "measured_bandwidth", lambda threads, size: 3.0)
     roofline.main(json.dumps({"precisions": ["float32"], "threads": 2}))
     line = capsys.readouterr().out.splitlines()[-1]
-    assert json.loads(line) == {"peaks_gmac_per_s": {"float32": 3.0}, "bandwidth_gb_per_s": 3.0}
+    assert json.loads(line) == {
+        "peaks_gmac_per_s": {"float32": 3.0},
+        "bandwidth_gb_per_s": 3.0,
+        "notes": ["a", "b"],
+    }
 
 
 def test_a_process_of_its_own_measures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +172,12 @@ def test_a_process_of_its_own_measures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         commands.append(command)
-        said = 'a library says hello\n{"peaks_gmac_per_s": {"int8": 4.0}, "bandwidth_gb_per_s": 2.0}\n'
+        values = {"peaks_gmac_per_s": {"int8": 4.0}, "bandwidth_gb_per_s": 2.0, "notes": ["a"]}
+        said = f"a library says hello\n{json.dumps(values)}\n"
         return subprocess.CompletedProcess(command, 0, stdout=said, stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert roofline_of_this_machine(["int8"], threads=1) == Roofline({"int8": 4.0}, 2.0)
+    assert roofline_of_this_machine(["int8"], threads=1) == Roofline({"int8": 4.0}, 2.0, ("a",))
     assert commands == [
         [sys.executable, "-m", "u2forge.measure.roofline", '{"precisions": ["int8"], "threads": 1}']
     ]
@@ -144,10 +190,20 @@ def test_a_real_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.bandwidth_gb_per_s > 0
 
 
-def test_a_process_that_fails_gives_no_figures(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_process_that_fails_gives_no_figures_but_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "no/such/python")
-    with caplog.at_level(logging.WARNING):
-        assert roofline_of_this_machine(["float32"]) == Roofline({}, None)
-    assert "the processor's peak was not measured" in caplog.text
+    found = roofline_of_this_machine(["float32"])
+    assert (found.peaks_gmac_per_s, found.bandwidth_gb_per_s) == ({}, None)
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("nothing was measured of the processor: ")
+    assert "no/such/python" in found.notes[0]
+
+
+def test_a_process_that_hangs_gives_the_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **options: Any) -> None:
+        raise subprocess.TimeoutExpired(command, 120, stderr=b"warming up\nOpenVINO is thinking\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert roofline_of_this_machine(["float32"]).notes == (
+        "nothing was measured of the processor: OpenVINO is thinking",
+    )

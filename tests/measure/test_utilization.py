@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from u2forge.measure import machine_state, nvidia_gpu, utilization
+from u2forge.measure import control_group, nvidia_gpu, utilization
 from u2forge.measure.machine_state import MachineState, machine_warnings, read_machine_state
-from u2forge.measure.nvidia_gpu import open_nvidia_gpu
+from u2forge.measure.nvidia_gpu import open_nvidia_gpu, runs_on_nvidia
 from u2forge.measure.perf_row import UTILIZATION
 from u2forge.measure.utilization import UtilizationSampler
 
@@ -47,9 +48,12 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
 
-def state(at_s: float = 0.0, **facts: float) -> MachineState:
-    known = dict.fromkeys(("busy_s", "temperature_c", "frequency_mhz", "stolen_s", "throttled_s"))
-    return MachineState(at_s=at_s, **{**known, **facts})  # type: ignore[arg-type]
+def state(
+    at_s: float = 0.0, *, quotas: dict[str, tuple[int, int]] | None = None, **facts: float
+) -> MachineState:
+    known = dict.fromkeys(("busy_s", "temperature_c", "frequency_mhz", "stolen_s"))
+    values = {"processors": 4, **known, **facts}
+    return MachineState(at_s=at_s, quotas=quotas or {}, **values)  # type: ignore[arg-type]
 
 
 def test_each_process_has_the_figures_of_its_own_turns(start: Start) -> None:
@@ -129,7 +133,6 @@ def test_other_load_is_what_neither_the_turns_process_nor_this_one_used(
 ) -> None:
     pid, other = start(SLEEP), start(SLEEP)
     sampler = UtilizationSampler(interval_s=60)
-    monkeypatch.setattr(sampler, "_processors", 4)
     clock = {"at": 0.0, "busy": 100.0, pid: 0.0, other: 0.0, psutil.Process().pid: 0.0}
     monkeypatch.setattr(utilization, "read_machine_state", lambda: state(clock["at"], busy_s=clock["busy"]))
     monkeypatch.setattr(utilization, "_cpu_s", lambda process: clock[process.pid])
@@ -145,6 +148,47 @@ def test_other_load_is_what_neither_the_turns_process_nor_this_one_used(
     assert sampler.other_load(pid) == pytest.approx(0.4 / (2 * 4))
     assert sampler.other_load(other) == pytest.approx(2.0 / 4)
     assert sampler.other_load() == pytest.approx(2.4 / (3 * 4))
+
+
+@pytest.mark.parametrize(("turn_s", "known"), [(0.02, False), (0.06, True)])
+def test_of_less_than_half_a_second_there_is_no_other_load(
+    start: Start, monkeypatch: pytest.MonkeyPatch, turn_s: float, known: bool
+) -> None:
+    pid = start(SLEEP)
+    sampler = UtilizationSampler(interval_s=60)
+    clock = {"at": 0.0, "busy": 100.0}
+    monkeypatch.setattr(utilization, "read_machine_state", lambda: state(clock["at"], busy_s=clock["busy"]))
+    with sampler.watching([pid]):
+        for _ in range(10):
+            sampler.turn_begins(pid)
+            clock["at"] += turn_s
+            clock["busy"] += 0.01  # the system's step
+            sampler.turn_ends()
+    assert (sampler.other_load(pid) is not None) == known
+    assert (sampler.other_load() is not None) == known
+
+
+def times(user: float, steal: float = 0.0) -> SimpleNamespace:
+    return SimpleNamespace(user=user, nice=0.0, system=1.0, idle=50.0, irq=0.0, softirq=0.0, steal=steal)
+
+
+def test_only_processors_that_this_process_may_use_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = [times(10.0), times(20.0, 3.0), times(30.0), times(40.0, 4.0)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: each)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 3}, raising=False)
+    found = read_machine_state()
+    assert (found.processors, found.busy_s, found.stolen_s) == (2, 62.0, 7.0)
+    # One is switched off, and the others have moved up.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4}, raising=False)
+    assert (read_machine_state().processors, read_machine_state().busy_s) == (4, 104.0)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert (read_machine_state().processors, read_machine_state().busy_s) == (4, 104.0)
+
+
+def test_a_system_that_lists_no_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [])
+    found = read_machine_state()
+    assert (found.processors, found.busy_s, found.stolen_s) == (1, None, None)
 
 
 def test_a_system_that_does_not_count_has_no_other_load(
@@ -180,14 +224,44 @@ def test_sensors_of_the_processor_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_machine_state().temperature_c is None
 
 
-def test_the_quotas_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "cpu.stat"
-    monkeypatch.setattr(machine_state, "_CGROUP2_STATISTICS", path)
-    assert read_machine_state().throttled_s is None
-    path.write_text("usage_usec 5\nnr_throttled 3\nthrottled_usec 2500000\n")
-    assert read_machine_state().throttled_s == 2.5
-    path.write_text("usage_usec 5\n")
-    assert read_machine_state().throttled_s is None
+@pytest.mark.parametrize(
+    ("lines", "tree"),
+    [
+        ("0::/box/job\n", ""),
+        ("3:memory:/other\n2:cpu,cpuacct:/box/job\n1:name=systemd:/\n0::/\n", "cpu"),
+        # Of a container that sees its group as the root, but is told its name outside.
+        ("2:cpu,cpuacct:/docker/4f2a/box/job\n", "cpu"),
+    ],
+)
+def test_the_quotas_statistics_of_all_own_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, tree: str
+) -> None:
+    monkeypatch.setattr(control_group, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(control_group, "_MOUNTED", tmp_path)
+    assert read_machine_state().quotas == {}
+    (tmp_path / "own").write_text(lines)
+    assert read_machine_state().quotas == {}
+    root = tmp_path / tree
+    group = root / ("docker/4f2a/box/job" if "docker" in lines else "box/job")
+    group.mkdir(parents=True)
+    (group / "cpu.stat").write_text("usage_usec 5\nnr_periods 0\nnr_throttled 0\n")
+    (group.parent / "cpu.stat").write_text("nr_periods 40\nnr_throttled 3\nthrottled_usec 2500000\n")
+    (root / "cpu.stat").write_text("usage_usec 5\n")
+    (root / "elsewhere").mkdir()
+    (root / "elsewhere/cpu.stat").write_text("nr_periods 9\nnr_throttled 9\n")
+    assert read_machine_state().quotas == {str(group): (0, 0), str(group.parent): (40, 3)}
+
+
+def test_a_group_outside_of_the_container_is_its_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_group, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(control_group, "_MOUNTED", tmp_path / "mounted")
+    (tmp_path / "own").write_text("0::/../neighbour\n")
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "cpu.stat").write_text("nr_periods 1\nnr_throttled 1\n")
+    (tmp_path / "mounted/cpu.stat").write_text("nr_periods 5\nnr_throttled 2\n")
+    assert list(read_machine_state().quotas.values()) == [(5, 2)]
 
 
 def test_a_quiet_machine_is_not_warned_of() -> None:
@@ -195,7 +269,6 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
         "busy_s": 1.0,
         "frequency_mhz": 3000.0,
         "stolen_s": 1.0,
-        "throttled_s": 0.0,
         "temperature_c": 50.0,
     }
     assert machine_warnings([(state(at, **quiet), state(at + 1, **quiet)) for at in range(9)]) == []
@@ -203,18 +276,28 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
     assert machine_warnings([]) == []
 
 
-def test_what_was_taken_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
+def test_what_was_taken_from_the_machine() -> None:
+    def quotas(periods: int, throttled: int) -> dict[str, tuple[int, int]]:
+        return {"/box/job": (0, 0), "/box": (periods, throttled), "/": (10 * periods, throttled)}
+
     pairs = [
-        (state(0, stolen_s=1.0, throttled_s=0.0), state(1, stolen_s=1.4, throttled_s=0.25)),
+        (state(0, stolen_s=1.0, quotas=quotas(0, 0)), state(1, stolen_s=1.4, quotas=quotas(10, 2))),
         # Between turns it does not matter.
-        (state(5, stolen_s=9.0, throttled_s=8.0), state(6, stolen_s=9.4, throttled_s=8.25)),
+        (state(5, stolen_s=9.0, quotas=quotas(90, 80)), state(6, stolen_s=9.4, quotas=quotas(100, 83))),
     ]
     assert machine_warnings(pairs) == [
         "the host of this virtual machine gave 10% of its processors' time to others meanwhile",
-        "the container's quota of processor time held processes back for 25% of the time: choose fewer --threads, or a "
-        "larger quota",
+        "the container's quota of processor time held processes back in 25% of its periods: choose fewer --threads, or "
+        "a larger quota",
     ]
+
+
+def test_a_quota_that_was_met_now_and_then_is_not_warned_of() -> None:
+    def pair(throttled: int) -> list[tuple[MachineState, MachineState]]:
+        return [(state(0, quotas={"/": (0, 0)}), state(4, quotas={"/": (40, throttled)}))]
+
+    assert machine_warnings(pair(2)) == []
+    assert len(machine_warnings(pair(3))) == 1
 
 
 def test_processors_that_became_slower() -> None:
@@ -350,7 +433,7 @@ def test_the_sampler_reads_the_gpu_in_turns(start: Start, use_nvml: Callable[[Fa
     nvml = use_nvml(FakeNvml(silent=("temperature",)))
     pid = start(SLEEP)
     sampler = UtilizationSampler(interval_s=0.02)
-    with sampler.watching([pid]):
+    with sampler.watching([pid], gpu=[pid]):
         sampler.turn_begins(pid)
         time.sleep(0.1)
         sampler.turn_ends()
@@ -359,3 +442,55 @@ def test_the_sampler_reads_the_gpu_in_turns(start: Start, use_nvml: Callable[[Fa
     assert found["gpu_percent"].mean == 87
     assert found["gpu_temperature_c"] is None
     assert nvml.open == 0
+
+
+def test_a_process_that_does_not_run_on_the_gpu_has_no_figures_of_it(
+    start: Start, use_nvml: Callable[[FakeNvml], FakeNvml]
+) -> None:
+    use_nvml(FakeNvml())
+    one, other = start(SLEEP), start(SLEEP)
+    sampler = UtilizationSampler(interval_s=0.02)
+    with sampler.watching([one, other], gpu=[other]):
+        for pid in (one, other):
+            sampler.turn_begins(pid)
+            time.sleep(0.1)
+            sampler.turn_ends()
+    assert [sampler.utilization(one)[name] for name in GPU] == [None] * 4
+    assert None not in [sampler.utilization(other)[name] for name in GPU]
+
+
+@pytest.mark.parametrize(
+    ("device", "device_name", "expected"),
+    [
+        ("cuda", "CUDAExecutionProvider", True),
+        ("tensorrt", "TensorrtExecutionProvider", True),
+        ("cuda:0", "CUDAExecutionProvider", True),
+        ("NVIDIA.0", "NVIDIA GeForce RTX 4090", True),
+        ("GPU.1", "NVIDIA GeForce RTX 4090 (dGPU)", True),
+        ("GPU", "Intel(R) Arc(TM) A770 Graphics (dGPU)", False),
+        ("GPU.0", "Intel(R) UHD Graphics (iGPU)", False),
+        ("directml", "DmlExecutionProvider", False),
+        ("CPU", "AMD EPYC", False),
+        ("cpu", "", False),
+    ],
+)
+def test_which_devices_are_nvidia_gpus(device: str, device_name: str, expected: bool) -> None:
+    assert runs_on_nvidia(device, device_name=device_name) == expected
+
+
+def test_the_machines_heat_and_frequency_at_the_ends_of_turns(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = start(SLEEP)
+    seen = iter([state(0), state(1, temperature_c=60.0, frequency_mhz=3000.0)] * 2)
+    monkeypatch.setattr(utilization, "read_machine_state", lambda: next(seen))
+    sampler = UtilizationSampler(interval_s=60)
+    with sampler.watching([pid]):
+        for _ in range(2):
+            sampler.turn_begins(pid)
+            sampler.turn_ends()
+    found = sampler.machine()
+    assert {name: one and (one.count, one.mean) for name, one in found.items()} == {
+        "temperature_c": (2, 60.0),
+        "frequency_mhz": (2, 3000.0),
+    }

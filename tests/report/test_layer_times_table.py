@@ -44,6 +44,16 @@ def test_without_a_latency_peaks_or_bandwidth() -> None:
     ]
 
 
+def test_the_reasons_of_what_is_missing_follow() -> None:
+    table = layer_table(peaks_gmac_per_s={}, notes=("no peak in int8: none computes in it", f"{HOSTILE}."))
+    lines = layer_times_text(table, latency_ms=None).splitlines()
+    assert lines[2].startswith("Measured peaks: not available; ")
+    assert lines[3] == "Note: no peak in int8: none computes in it."
+    assert lines[4].startswith("Note: ")
+    assert not lines[4].endswith("..")
+    assert lines[5] == ""
+
+
 def test_without_layers() -> None:
     table = layer_table(layers=(), stages=(), operators=())
     assert "All layers: 0.000 ms, 0 %" in layer_times_text(table, latency_ms=100.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -45,19 +45,30 @@ _DTYPES = {
 }
 
 
+class OpenedSession(NamedTuple):
+    """convolution_counts: how many convolutions of an 8-bit graph it runs in which precision, on the processor only.
+
+    engine_ms: how long ONNX Runtime took to make it. Of an 8-bit graph that is with the writing of the optimized graph,
+    which ONNX Runtime does as it goes; reading it is not in it.
+    """
+
+    session: onnxruntime.InferenceSession
+    convolution_counts: Counter[str]
+    engine_ms: float
+
+
 def open_onnxruntime(model: ModelFile, options: EngineOptions) -> PooledEngine[onnxruntime.IOBinding]:
     """The model, in a session on one device. Raises EngineError where the device is missing or refuses the model."""
-    start = time.perf_counter()
     device = find_device(onnxruntime_devices(), options.device)
     if device == "cpu":
         check_integer_products(model, engine=NAME)
     threads = options.threads or usable_processors()
     streams = _streams(device, threads=threads, asked=options.streams)
     settings = session_settings(model, device, threads=threads, streams=streams)
-    session, counts = open_session(model, device, settings)
+    opened = open_session(model, device, settings)
+    session = opened.session
     check_fits_manifest(model, inputs=_found(session.get_inputs()), outputs=_found(session.get_outputs()))
-    engine_ms = (time.perf_counter() - start) * 1000
-    info = _info(model, device, threads, streams, counts, engine_ms)
+    info = _info(model, device, threads, streams, opened)
     # On other devices `run` copies by itself, and does not tell how long that takes.
     infer = partial(_infer_bound if device == "cpu" else _infer_in_one, session, info.outputs)
     return PooledEngine(info, session.io_binding, infer)
@@ -88,13 +99,8 @@ def session_settings(
     return settings
 
 
-def open_session(
-    model: ModelFile, device: str, settings: onnxruntime.SessionOptions
-) -> tuple[onnxruntime.InferenceSession, Counter[str]]:
-    """The model's session, and how many convolutions of an 8-bit graph it runs in which precision on the processor.
-
-    Raises EngineError where the device refuses the model, or another one took it.
-    """
+def open_session(model: ModelFile, device: str, settings: onnxruntime.SessionOptions) -> OpenedSession:
+    """The model's session. Raises EngineError where the device refuses the model, or another one took it."""
     import onnxruntime
 
     provider = PROVIDERS[device][0]
@@ -102,9 +108,11 @@ def open_session(
     counts: Counter[str] = Counter()
     try:
         with _optimized_graph(settings, wanted=bits == 8 and device == "cpu") as optimized:
+            start = time.perf_counter()
             session = onnxruntime.InferenceSession(
                 str(model.path), settings, providers=[(provider, _provider_options(device, model))]
             )
+            engine_ms = (time.perf_counter() - start) * 1000
             if optimized is not None:
                 counts = _convolution_counts(optimized)
     except Exception as error:
@@ -122,7 +130,7 @@ def open_session(
             found=f"ONNX Runtime took {session.get_providers()[0]} instead",
             fix="install the device's driver and libraries, or choose --device cpu",
         )
-    return session, counts
+    return OpenedSession(session, counts, engine_ms)
 
 
 def _streams(device: str, *, threads: int, asked: int) -> int:
@@ -139,16 +147,19 @@ def _infer_bound(
     clock = time.perf_counter
     start = clock()
     arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-    for name, array in arrays.items():
-        binding.bind_cpu_input(name, array)
-    for spec in outputs:
-        binding.bind_output(spec.name)
-    handed_over = clock()
-    session.run_with_iobinding(binding)
-    computed = clock()
-    answer = dict(zip((spec.name for spec in outputs), binding.copy_outputs_to_cpu(), strict=True))
-    binding.clear_binding_inputs()
-    binding.clear_binding_outputs()
+    try:
+        for name, array in arrays.items():
+            binding.bind_cpu_input(name, array)
+        for spec in outputs:
+            binding.bind_output(spec.name)
+        handed_over = clock()
+        # It returns when all is computed: an interrupt waits for it.
+        session.run_with_iobinding(binding)
+        computed = clock()
+        answer = dict(zip((spec.name for spec in outputs), binding.copy_outputs_to_cpu(), strict=True))
+    finally:
+        binding.clear_binding_inputs()
+        binding.clear_binding_outputs()
     phases.host_to_device_ms = (handed_over - start) * 1000
     phases.compute_ms = (computed - handed_over) * 1000
     phases.device_to_host_ms = (clock() - computed) * 1000
@@ -253,9 +264,7 @@ def _found(arguments: list[onnxruntime.NodeArg]) -> list[FoundTensor]:
     ]
 
 
-def _info(
-    model: ModelFile, device: str, threads: int, streams: int, counts: Counter[str], engine_ms: float
-) -> EngineInfo:
+def _info(model: ModelFile, device: str, threads: int, streams: int, opened: OpenedSession) -> EngineInfo:
     import onnxruntime
 
     return EngineInfo(
@@ -264,11 +273,11 @@ def _info(
         device=device,
         device_name=processor_name() if device == "cpu" else PROVIDERS[device][0],
         precision_asked=model.manifest.precision,
-        precision_executed=_executed(device, model, counts),
-        precision_counts=dict(counts),
+        precision_executed=_executed(device, model, opened.convolution_counts),
+        precision_counts=dict(opened.convolution_counts),
         threads=threads,
         streams=streams,
         inputs=model.manifest.inputs,
         outputs=model.manifest.outputs,
-        opening_ms={"engine": engine_ms},
+        opening_ms={"engine": opened.engine_ms},
     )

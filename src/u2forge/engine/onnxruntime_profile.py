@@ -47,7 +47,7 @@ def profile_onnxruntime(
     names = [spec.name for spec in model.manifest.outputs]
     with tempfile.TemporaryDirectory(prefix="u2forge-profile-") as folder:
         settings.profile_file_prefix = str(Path(folder) / "profile")
-        session, _ = open_session(model, device, settings)
+        session = open_session(model, device, settings).session
         for _ in range(_WARM_UP + inferences):
             session.run(names, arrays)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,31 @@ NAME = "openvino"
 PRECISION_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 
 
-def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[openvino.InferRequest]:
-    """The model, compiled. Raises EngineError where the device is missing or OpenVINO refuses the model."""
+_making_core = threading.Lock()
+
+
+def openvino_core() -> openvino.Core:
+    """The one Core of this process, which is never destroyed.
+
+    Each one's processor plugin sets a stack for signal handlers in its thread, and takes it away with itself, also
+    where a later one was told to restore it: after two of them a Ctrl-C ended the process by SIGSEGV (OpenVINO 2026.4;
+    its SigAltStackSetup, pull request 11894).
+    """
+    with _making_core:
+        return _only_core()
+
+
+@cache
+def _only_core() -> openvino.Core:
     import openvino
 
+    return openvino.Core()
+
+
+def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[openvino.InferRequest]:
+    """The model, compiled. Raises EngineError where the device is missing or OpenVINO refuses the model."""
     start = time.perf_counter()
-    core = openvino.Core()
+    core = openvino_core()
     device = find_device(core.available_devices, options.device)
     if device == "CPU":
         check_integer_products(model, engine=NAME)
@@ -59,10 +79,14 @@ def _infer(
     arrays = {name: np.require(array, requirements=("C", "W")) for name, array in inputs.items()}
     for name, array in arrays.items():
         request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
-    handed_over = clock()
-    request.start_async()
-    accepted = clock()
-    request.wait()
+    accepted = handed_over = clock()
+    try:
+        request.start_async()
+        accepted = clock()
+    finally:
+        # A single call of C code, which no Ctrl-C interrupts: nothing that OpenVINO still reads is freed, nor is a
+        # busy request handed on. It returns at once where nothing was started.
+        request.wait()
     computed = clock()
     answer = {spec.name: np.array(request.get_tensor(spec.name).data) for spec in outputs}
     phases.host_to_device_ms = (handed_over - start) * 1000
@@ -141,9 +165,7 @@ def _cache_key(model: ModelFile, device: str, properties: dict[str, Any]) -> str
 
 def openvino_devices() -> list[str]:
     """OpenVINO's names of the devices that it finds on this machine."""
-    import openvino
-
-    devices: list[str] = openvino.Core().available_devices
+    devices: list[str] = openvino_core().available_devices
     return devices
 
 

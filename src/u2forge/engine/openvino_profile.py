@@ -15,6 +15,7 @@ from u2forge.engine.openvino_engine import (
     compile_graph,
     compile_properties,
     find_device,
+    openvino_core,
 )
 from u2forge.engine.processor import usable_processors
 from u2forge.engine.protocol import EngineOptions, Tensors
@@ -37,7 +38,7 @@ def profile_openvino(
     """
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     device = find_device(core.available_devices, options.device)
     if device == "CPU":
         check_integer_products(model, engine=NAME)

@@ -35,18 +35,22 @@ class PooledEngine(Generic[Request]):
         requests = [new_request() for _ in range(info.streams)]
         contexts_ms = (time.perf_counter() - start) * 1000
         self.info = replace(info, opening_ms={**info.opening_ms, "contexts": contexts_ms})
-        self._infer = infer
-        # None, once closed: it passes from one that waits to the next.
+        # None, once closed: it holds the compiled model.
+        self._infer: Callable[[Request, Tensors, Phases], Answer] | None = infer
+        # With a None in it, once closed: it passes from one that waits to the next.
         self._idle: SimpleQueue[Request | None] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
         self._threads = ThreadPoolExecutor(len(requests), thread_name_prefix=f"u2forge-{info.engine}")
         self._closing = threading.Lock()
+        self._ended: list[Request | None] = []
         self._closed = False
 
     def run(self, inputs: Tensors, *, phases: Phases | None = None) -> Answer:
         """See Engine.run. In the caller's own thread: handing over to another costs 0.05 ms."""
         check_inputs(self.info, inputs)
+        if self._closed:
+            raise self._closed_error()
         return self._run(inputs, phases)
 
     def submit(self, inputs: Tensors) -> Future[Answer]:
@@ -58,23 +62,38 @@ class PooledEngine(Generic[Request]):
             raise self._closed_error() from error
 
     def close(self) -> None:
-        """See Engine.close."""
+        """See Engine.close. Interrupted, it can be called again, and ends what it began."""
+        self._closed = True
         self._threads.shutdown(wait=True)
         with self._closing:
-            if self._closed:
+            if self._infer is None:
                 return
-            self._closed = True
-        for _ in range(self.info.streams):
-            self._idle.get()
-        self._idle.put(None)
+            while len(self._ended) < self.info.streams:
+                self._take_into(self._ended)
+            self._idle.put(None)
+            self._infer = None
+            self._ended.clear()
 
     def _run(self, inputs: Tensors, phases: Phases | None = None) -> Answer:
-        request = None if self._closed else self._idle.get()
-        if request is None:
-            self._idle.put(None)
+        taken: list[Request | None] = []
+        try:
+            self._take_into(taken)
+            return self._answer(taken[0], inputs, Phases() if phases is None else phases)
+        finally:
+            # The first call here is C code too: no interrupt comes before it.
+            if taken:
+                self._idle.put(taken[0])
+
+    def _take_into(self, taken: list[Request | None]) -> None:
+        """Waits for an idle request, and appends it. A Ctrl-C in the caller's thread comes between two calls of Python
+        or C code: in one call of C code a request is always either idle or taken, and never lost."""
+        taken.extend(map(self._idle.get, (True,)))
+
+    def _answer(self, request: Request | None, inputs: Tensors, phases: Phases) -> Answer:
+        if request is None or self._infer is None:
             raise self._closed_error()
         try:
-            return self._infer(request, inputs, Phases() if phases is None else phases)
+            return self._infer(request, inputs, phases)
         except Exception as error:
             raise EngineError(
                 where=f"engine {self.info.engine!r} on {self.info.device}, inference",
@@ -82,8 +101,6 @@ class PooledEngine(Generic[Request]):
                 found=str(error).strip()[:500] or type(error).__name__,
                 fix="try a smaller batch or another engine",
             ) from error
-        finally:
-            self._idle.put(request)
 
     def _closed_error(self) -> EngineError:
         return EngineError(

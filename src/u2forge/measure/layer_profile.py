@@ -54,7 +54,7 @@ def profile_candidate(candidate: Candidate, *, inferences: int) -> LayerTable:
     work = read_graph_work(
         model.path, height=shape[specs[0].layout.index("H")], width=shape[specs[0].layout.index("W")]
     )
-    roofline = Roofline({}, None)
+    roofline = Roofline({}, None, ("peaks and bandwidth are measured of processors only",))
     if candidate.device.lower() in _PROCESSOR:
         precisions = sorted({layer.precision for layer in layers if _convolution(layer, work)})
         roofline = roofline_of_this_machine(precisions, threads=candidate.threads)
@@ -133,6 +133,7 @@ def layer_table(
         operators=_groups(rows, lambda row: row.operator, total_ms),
         peaks_gmac_per_s=peaks,
         bandwidth_gb_per_s=roofline.bandwidth_gb_per_s,
+        notes=roofline.notes,
     )
 
 
@@ -144,6 +145,7 @@ def layer_table_from(values: Mapping[str, Any]) -> LayerTable:
             "layers": tuple(LayerRow(**row) for row in values["layers"]),
             "stages": tuple(GroupRow(**row) for row in values["stages"]),
             "operators": tuple(GroupRow(**row) for row in values["operators"]),
+            "notes": tuple(values.get("notes", ())),
         }
     )
 

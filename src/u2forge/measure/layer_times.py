@@ -45,7 +45,7 @@ class GroupRow:
 @dataclass(frozen=True)
 class LayerTable:
     """peaks_gmac_per_s: the machine's measured peak by precision; bandwidth_gb_per_s: of its memory, measured.
-    inferences: how many were averaged; profiler: whose figures these are."""
+    inferences: how many were averaged; profiler: whose figures these are; notes: why a peak is missing."""
 
     profiler: str
     inferences: int
@@ -54,6 +54,7 @@ class LayerTable:
     operators: tuple[GroupRow, ...]
     peaks_gmac_per_s: Mapping[str, float]
     bandwidth_gb_per_s: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def total_ms(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import psutil
 
 from u2forge.engine.processor import processor_name, usable_processors
+from u2forge.measure.control_group import control_group_files
 
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _CPUINFO = Path("/proc/cpuinfo")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _MAKER = Path("/sys/class/dmi/id")
+_PROCESSORS = Path("/sys/devices/system/cpu")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, object]:
@@ -48,6 +52,32 @@ def frequency_mhz() -> float | None:
     except (AttributeError, NotImplementedError, OSError, RuntimeError):
         return None
     return float(found.current) if found is not None and found.current else None
+
+
+def last_level_cache_bytes() -> int | None:
+    """All of the processors' last caches together, each of which some of them share; None where the system does not
+    tell."""
+    sizes: dict[tuple[str, str | None], int] = {}
+    for caches in _PROCESSORS.glob("cpu[0-9]*/cache"):
+        last = max(caches.glob("index[0-9]*"), key=lambda folder: folder.name, default=None)
+        size = None if last is None else _text(last / "size")
+        if last is not None and size is not None and size[:-1].isdecimal() and size[-1] in _UNITS:
+            shared = _text(last / "shared_cpu_list") or caches.parent.name
+            sizes[last.name, shared] = int(size[:-1]) * _UNITS[size[-1]]
+    return sum(sizes.values()) or None
+
+
+def available_memory_bytes() -> int:
+    """Memory that can be taken without harm to others, by the system and by the container's limit."""
+    found = [int(psutil.virtual_memory().available)]
+    for limit in control_group_files("memory.max", controller="memory"):
+        with suppress(OSError, ValueError, KeyError):  # `max` where there is none
+            used = int((limit.parent / "memory.current").read_text(encoding="ascii"))
+            statistics = (limit.parent / "memory.stat").read_text(encoding="ascii").splitlines()
+            files = int(dict(line.split() for line in statistics)["inactive_file"])
+            # Files that are kept in memory make room when it is needed.
+            found.append(int(limit.read_text(encoding="ascii")) - used + files)
+    return max(0, min(found))
 
 
 def _processor_flags() -> frozenset[str]:

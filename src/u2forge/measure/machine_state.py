@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 
+from u2forge.measure.control_group import control_group_files
 from u2forge.measure.machine import frequency_mhz
 
 # Sensors of processors, by the names of their drivers.
 _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 _BUSY = ("user", "nice", "system", "irq", "softirq")
-_CGROUP2_STATISTICS = Path("/sys/fs/cgroup/cpu.stat")
 # Below these a median of some seconds hardly moves; figures that differ by 5 % are what perf promises to tell apart.
 MOST_TAKEN = 0.02
 MOST_SLOWDOWN = 0.05
+# A quota's period is 0.1 s: in one of twenty it delays a few inferences, and no median.
+MOST_THROTTLED_PERIODS = 0.05
 
 
 @dataclass(frozen=True)
 class MachineState:
-    """One look at the machine. at_s: on a clock of seconds; busy_s: of all processors, since the start; temperature_c:
-    of the processor's hottest sensor; frequency_mhz: mean of the processors; stolen_s: what a virtual machine's host
-    gave to others; throttled_s: for how long the container's quota held processes back. None: not told."""
+    """One look at the machine. at_s: on a clock of seconds; temperature_c: of the processor's hottest sensor;
+    frequency_mhz: mean of the processors. None: not told.
+
+    processors: how many this process may run on; of those, since the start: busy_s, and stolen_s, what a virtual
+    machine's host gave to others. quotas: of each control group with a quota of processor time that holds this process,
+    by its place, the periods so far and those in which the quota held processes back.
+    """
 
     at_s: float
+    processors: int
     busy_s: float | None
     temperature_c: float | None
     frequency_mhz: float | None
     stolen_s: float | None
-    throttled_s: float | None
+    quotas: Mapping[str, tuple[int, int]]
 
 
 def read_machine_state() -> MachineState:
-    """The machine's state now; it takes about 0.2 ms."""
-    times = psutil.cpu_times()
-    busy_s = sum(getattr(times, name, 0.0) for name in _BUSY)
+    """The machine's state now; it takes about 0.3 ms on two processors."""
+    times = _usable_times()
+    busy_s = sum(getattr(one, name, 0.0) for one in times for name in _BUSY)
     return MachineState(
         at_s=time.perf_counter(),
+        processors=len(times) or 1,
         # Sandboxes show empty statistics.
         busy_s=busy_s or None,
         temperature_c=_temperature_c(),
         frequency_mhz=frequency_mhz(),
-        stolen_s=getattr(times, "steal", None),
-        throttled_s=_throttled_s(),
+        stolen_s=sum(one.steal for one in times) if times and hasattr(times[0], "steal") else None,
+        quotas=_quotas(),
     )
+
+
+def _usable_times() -> list[Any]:
+    """Of each processor that this process may run on, as psutil gives them: what happens on others does not concern
+    it. Of all, where the system does not tell which."""
+    times = psutil.cpu_times(percpu=True)
+    try:
+        usable = os.sched_getaffinity(0)
+        return [times[number] for number in sorted(usable)]
+    except (AttributeError, OSError, IndexError):  # with some switched off, places are no numbers any more
+        return list(times)
 
 
 def machine_warnings(pairs: Sequence[tuple[MachineState, MachineState]]) -> list[str]:
@@ -60,15 +81,15 @@ def machine_warnings(pairs: Sequence[tuple[MachineState, MachineState]]) -> list
         return []
     found = []
     stolen = _taken([(start.stolen_s, end.stolen_s) for start, end in pairs])
-    share = stolen / wall_s / (psutil.cpu_count() or 1)
+    share = stolen / wall_s / pairs[-1][1].processors
     if share > MOST_TAKEN:
         found.append(
             f"the host of this virtual machine gave {share:.0%} of its processors' time to others meanwhile"
         )
-    throttled = _taken([(start.throttled_s, end.throttled_s) for start, end in pairs]) / wall_s
-    if throttled > MOST_TAKEN:
+    throttled = _throttled_share(pairs)
+    if throttled > MOST_THROTTLED_PERIODS:
         found.append(
-            f"the container's quota of processor time held processes back for {throttled:.0%} of the time: "
+            f"the container's quota of processor time held processes back in {throttled:.0%} of its periods: "
             "choose fewer --threads, or a larger quota"
         )
     return found + _slowdown([end for _, end in pairs])
@@ -76,6 +97,17 @@ def machine_warnings(pairs: Sequence[tuple[MachineState, MachineState]]) -> list
 
 def _taken(pairs: Sequence[tuple[float | None, float | None]]) -> float:
     return sum(end - start for start, end in pairs if start is not None and end is not None)
+
+
+def _throttled_share(pairs: Sequence[tuple[MachineState, MachineState]]) -> float:
+    """The share of a quota's periods in which it held processes back, 0 to 1; of the group where it is largest."""
+    totals: dict[str, tuple[int, int]] = {}
+    for start, end in pairs:
+        for group in start.quotas.keys() & end.quotas.keys():
+            (periods_before, throttled_before), (periods, throttled) = start.quotas[group], end.quotas[group]
+            sums = totals.get(group, (0, 0))
+            totals[group] = (sums[0] + periods - periods_before, sums[1] + throttled - throttled_before)
+    return max((throttled / periods for periods, throttled in totals.values() if periods), default=0.0)
 
 
 def _slowdown(states: Sequence[MachineState]) -> list[str]:
@@ -101,10 +133,10 @@ def _temperature_c() -> float | None:
     return max(readings, default=None)
 
 
-def _throttled_s() -> float | None:
-    try:
-        lines = _CGROUP2_STATISTICS.read_text(encoding="ascii").splitlines()
-        facts = dict(line.split() for line in lines)
-        return int(facts["throttled_usec"]) / 1e6
-    except (OSError, ValueError, KeyError):
-        return None
+def _quotas() -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in control_group_files("cpu.stat", controller="cpu"):
+        with suppress(OSError, ValueError, KeyError):  # without the two counts it has no quota
+            facts = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
+            found[str(path.parent)] = (int(facts["nr_periods"]), int(facts["nr_throttled"]))
+    return found

@@ -8,6 +8,8 @@ from typing import Any
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ORDER = "CUDA_DEVICE_ORDER"
+# What engines call it; other GPU names (OpenVINO's GPU.0) are of any maker.
+_DEVICES = ("cuda", "tensorrt", "nvidia")
 
 
 class NvidiaGpu:
@@ -40,6 +42,12 @@ class NvidiaGpu:
         except self._nvml.NVMLError:
             return None
         return None if answer is None else float(answer)
+
+
+def runs_on_nvidia(device: str, *, device_name: str) -> bool:
+    """Whether that device, as an open engine names it, is an NVIDIA GPU. device_name: what the device calls itself."""
+    kind = device.lower().split(".")[0].split(":")[0]
+    return kind in _DEVICES or (kind == "gpu" and "nvidia" in device_name.lower())
 
 
 def open_nvidia_gpu() -> NvidiaGpu | None:

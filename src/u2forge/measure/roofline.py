@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from u2forge.engine.processor import usable_processors
 from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import ENGINES, profile_layers
 from u2forge.errors import U2ForgeError
+from u2forge.measure.machine import available_memory_bytes, last_level_cache_bytes
 from u2forge.precision import PrecisionMode
-
-_log = logging.getLogger(__name__)
 
 # The mode in which an engine takes each precision, where the processor has it.
 _MODES: dict[str, PrecisionMode] = {
@@ -36,37 +34,46 @@ _MODES: dict[str, PrecisionMode] = {
     "int8": "qint8_mixed_float32",
 }
 _INFERENCES = 20
-_COPIED_BYTES = 128 * 2**20
+# Of each of the two arrays that are copied: at least so much, so many times what all caches hold, and together no
+# more than a quarter of the available memory.
+_LEAST_BYTES = 128 * 2**20
+_TIMES_CACHES = 4
+_MEMORY_SHARE = 1 / 4
 _COPIES = 5
 _SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """peaks_gmac_per_s: by precision; bandwidth_gb_per_s: read and written together. None, or missing: not measured."""
+    """peaks_gmac_per_s: by precision; bandwidth_gb_per_s: read and written together. None, or missing: not measured.
+    notes: why something was not measured, or is not what it should be; sentences without their full stop."""
 
     peaks_gmac_per_s: Mapping[str, float]
     bandwidth_gb_per_s: float | None
+    notes: tuple[str, ...] = ()
 
 
 def roofline_of_this_machine(precisions: Sequence[str], *, threads: int | None = None) -> Roofline:
     """The roofline, measured in a process of its own, which takes the engines' threads and memory with it.
 
-    Empty, with a warning in the log, where that process fails.
+    Empty but for the reason, where that process fails.
     """
     request = json.dumps({"precisions": list(precisions), "threads": threads})
     command = [sys.executable, "-m", "u2forge.measure.roofline", request]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
-        return Roofline(**json.loads(done.stdout.splitlines()[-1]))
+        values = json.loads(done.stdout.splitlines()[-1])
+        return Roofline(**{**values, "notes": tuple(values["notes"])})
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        _log.warning("the processor's peak was not measured: %s", str(said).strip()[-500:])
-        return Roofline({}, None)
+        lines = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        last = (lines.strip().splitlines() or [type(error).__name__])[-1]
+        return Roofline({}, None, (f"nothing was measured of the processor: {last[:300]}",))
 
 
-def measured_peaks(precisions: Iterable[str], threads: int) -> dict[str, float]:
-    """GMAC/s by precision: the fastest single convolution of all probes and of all installed engines.
+def measured_peaks(precisions: Iterable[str], threads: int) -> tuple[dict[str, float], list[str]]:
+    """GMAC/s by precision: the fastest single convolution of all probes and of all installed engines; and why one is
+    missing, or one engine has no part in it.
 
     One that the processor does not have is left out: what counts is the precision that an engine executed. The
     shortest time, and no mean: another load makes times longer, and never shorter.
@@ -75,17 +82,30 @@ def measured_peaks(precisions: Iterable[str], threads: int) -> dict[str, float]:
     modes = dict.fromkeys(mode for precision, mode in _MODES.items() if precision in wanted)
     engines = [name for name, entry in ENGINES.items() if find_spec(entry.package) is not None]
     peaks: dict[str, float] = {}
+    notes: list[str] = []
     for mode, engine in product(modes, engines):
         meant = {precision for precision in wanted if _MODES.get(precision) == mode}
         for probe in _probes(threads):
-            layers = _probe_layers(probe, mode, engine, threads)
+            try:
+                layers = _probe_layers(probe, mode, engine, threads)
+            except U2ForgeError as error:
+                notes.append(f"no peak in {_listed(meant)} by {engine}: {error}")
+                break
             for layer in layers:
                 if layer.precision in wanted and layer.best_ms:
                     speed = probe.macs / layer.best_ms / 1e6
                     peaks[layer.precision] = max(peaks.get(layer.precision, 0.0), speed)
             if not any(layer.precision in meant for layer in layers):
                 break
-    return peaks
+    notes += [
+        f"no peak in {precision}: no installed engine computes in it here"
+        for precision in sorted(wanted - set(peaks))
+    ]
+    return peaks, notes
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _probes(threads: int) -> tuple[ProbeShape, ...]:
@@ -99,7 +119,7 @@ def _probes(threads: int) -> tuple[ProbeShape, ...]:
 
 
 def _probe_layers(probe: ProbeShape, mode: PrecisionMode, engine: str, threads: int) -> list[LayerTime]:
-    """The convolutions of a probe; none, with a warning in the log, where the engine does not run it."""
+    """The convolutions of a probe. Raises as profile_layers does."""
     inputs = {
         "image": np.random.default_rng(0).random((1, probe.channels, probe.size, probe.size), np.float32)
     }
@@ -107,19 +127,26 @@ def _probe_layers(probe: ProbeShape, mode: PrecisionMode, engine: str, threads: 
         path = Path(folder) / "probe.onnx"
         write_probe_model(path, mode, probe=probe)
         options = EngineOptions(device="cpu", threads=threads)
-        try:
-            layers = profile_layers(
-                path, engine=engine, options=options, inputs=inputs, inferences=_INFERENCES
-            )
-        except U2ForgeError as error:
-            _log.warning("no peak by %s: %s", engine, error)
-            return []
+        layers = profile_layers(path, engine=engine, options=options, inputs=inputs, inferences=_INFERENCES)
     return [layer for layer in layers if layer.is_convolution]
 
 
-def measured_bandwidth(threads: int) -> float:
-    """GB/s, read and written bytes together, of copies between two arrays that no cache holds; the fastest one."""
-    count = _COPIED_BYTES // 8 // threads
+def copied_bytes() -> tuple[int, list[str]]:
+    """Of an array that no cache holds, as far as there is memory for two of them; and a note where there is not."""
+    caches = last_level_cache_bytes() or 0
+    most = int(available_memory_bytes() * _MEMORY_SHARE / 2)
+    size = min(max(_LEAST_BYTES, _TIMES_CACHES * caches), most)
+    if size >= _TIMES_CACHES * caches:
+        return size, []
+    return size, [
+        f"the memory's bandwidth may be partly that of the caches: of these there are {caches / 2**20:.0f} MiB, and "
+        f"there was room to copy {size / 2**20:.0f} MiB only"
+    ]
+
+
+def measured_bandwidth(threads: int, size: int) -> float:
+    """GB/s, read and written bytes together, of copies between two arrays of so many bytes; the fastest one."""
+    count = max(1, size // 8 // threads)
     pairs = [(np.ones(count), np.zeros(count)) for _ in range(threads)]
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:
@@ -135,7 +162,9 @@ def main(request: str) -> None:
     """Writes the roofline that the request, in JSON, asks for to standard output, in its last line."""
     wanted = json.loads(request)
     threads = wanted["threads"] or usable_processors()
-    roofline = Roofline(measured_peaks(wanted["precisions"], threads), measured_bandwidth(threads))
+    peaks, notes = measured_peaks(wanted["precisions"], threads)
+    size, cut = copied_bytes()
+    roofline = Roofline(peaks, measured_bandwidth(threads, size), (*notes, *cut))
     sys.stdout.write(f"\n{json.dumps(asdict(roofline))}\n")
 
 

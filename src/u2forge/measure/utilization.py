@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -16,14 +16,18 @@ from u2forge.measure.perf_row import UTILIZATION
 from u2forge.measure.spread import Spread, spread_of
 
 _INTERVAL_S = 0.1
+# The system counts processor time in steps of 10 ms on each processor: of less, the load would be noise.
+_LEAST_TURNS_S = 0.5
 
 
 @dataclass
 class _Watched:
     """One process. samples: by UTILIZATION. window_s, window_cpu_s: of its turns since the last sample, so that turns
-    shorter than an interval count too. others_s: processor time of all other processes in its turns, of turns_s."""
+    shorter than an interval count too. others_s: processor time of all other processes in its turns, of turns_s;
+    gpu: whether it runs on the NVIDIA GPU."""
 
     process: psutil.Process
+    gpu: bool = False
     samples: dict[str, list[float]] = field(default_factory=dict)
     window_s: float = 0.0
     window_cpu_s: float = 0.0
@@ -57,20 +61,21 @@ class UtilizationSampler:
     def __init__(self, *, interval_s: float = _INTERVAL_S) -> None:
         self._interval_s = interval_s
         self._own = psutil.Process()
-        self._processors = psutil.cpu_count() or 1
         self._watched: dict[int, _Watched] = {}
         self._turn: _Turn | None = None
         self._states: list[tuple[MachineState, MachineState]] = []
         self._lock = threading.Lock()
+        self._processors = 1
         self._gpu: NvidiaGpu | None = None
 
     @contextmanager
-    def watching(self, pids: Sequence[int]) -> Iterator[None]:
-        """Within the block, turns of these processes are sampled."""
+    def watching(self, pids: Sequence[int], *, gpu: Collection[int] = ()) -> Iterator[None]:
+        """Within the block, turns of these processes are sampled. gpu: those that run on the NVIDIA GPU; the others get
+        no figures of it."""
         for pid in pids:
             with suppress(psutil.Error):  # it has ended
-                self._watched.setdefault(pid, _Watched(psutil.Process(pid)))
-        self._gpu = open_nvidia_gpu()
+                self._watched.setdefault(pid, _Watched(psutil.Process(pid), gpu=pid in gpu))
+        self._gpu = open_nvidia_gpu() if gpu else None
         stop = threading.Event()
         thread = threading.Thread(
             target=self._sample_until, args=(stop,), name="u2forge-utilization", daemon=True
@@ -111,22 +116,25 @@ class UtilizationSampler:
         elif watched.others_s is not None:
             cpu_s = turn.last.cpu_s - turn.start.cpu_s
             watched.others_s += machine.busy_s - turn.machine.busy_s - cpu_s - own_s
+        self._processors = machine.processors
 
     def utilization(self, pid: int) -> dict[str, Spread | None]:
-        """By UTILIZATION, what was seen during that process's turns; None where nothing was told. The GPU's figures are
-        of the whole GPU."""
+        """By UTILIZATION, what was seen during that process's turns; None where nothing was told, and of the GPU where
+        the process does not run on it. The GPU's figures are of the whole GPU."""
         watched = self._watched.get(pid)
         samples = {} if watched is None else watched.samples
         return {name: spread_of(samples[name]) if samples.get(name) else None for name in UTILIZATION}
 
     def other_load(self, pid: int | None = None) -> float | None:
-        """The share of all processors that other processes used during that process's turns (None: all turns), 0 to 1;
-        None where it is not known. Candidates that wait for their turn are others too."""
+        """The share of the processors that this process may run on, which other processes used during that process's
+        turns (None: all turns), 0 to 1; None where it is not known, and of turns too short to tell. Candidates that
+        wait for their turn are others too."""
         chosen = [one for key, one in self._watched.items() if one.turns_s and pid in (None, key)]
         shares = [one.others_s for one in chosen]
-        if not shares or None in shares:
+        turns_s = sum(one.turns_s for one in chosen)
+        if turns_s < _LEAST_TURNS_S or None in shares:
             return None
-        total_s = sum(one.turns_s for one in chosen) * self._processors
+        total_s = turns_s * self._processors
         return min(1.0, max(0.0, sum(share for share in shares if share is not None) / total_s))
 
     def warnings(self) -> list[str]:
@@ -164,7 +172,7 @@ class UtilizationSampler:
         found = {
             "cpu_percent": 100 * watched.window_cpu_s / watched.window_s,
             "memory_mb": _memory_mb(watched.process),
-            **({} if self._gpu is None else self._gpu.read()),
+            **(self._gpu.read() if self._gpu is not None and watched.gpu else {}),
         }
         watched.window_s = watched.window_cpu_s = 0.0
         for name, value in found.items():

@@ -28,7 +28,8 @@ def layer_times_text(layers: LayerTable, *, latency_ms: float | None) -> str:
 
 
 def layer_lines(layers: LayerTable, *, latency_ms: float | None) -> list[str]:
-    """Whose figures these are, their sum against the measured latency, and what the machine can do."""
+    """Whose figures these are, their sum against the measured latency, and what the machine can do, or why that is
+    not told."""
     lines = [
         f"Times of the profiler of {printable(layers.profiler)}, means of {layers.inferences} inferences; "
         "GMAC/s: thousand millions of multiply-accumulates a second.",
@@ -42,6 +43,7 @@ def layer_lines(layers: LayerTable, *, latency_ms: float | None) -> list[str]:
         *lines,
         f"Measured peaks: {f'{peaks} GMAC/s' if peaks else 'not available'}; "
         f"memory bandwidth: {f'{bandwidth} GB/s' if bandwidth else 'not available'}.",
+        *(f"Note: {printable(note).rstrip('.')}." for note in layers.notes),
     ]
 
 

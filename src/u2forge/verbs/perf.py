@@ -14,6 +14,7 @@ from u2forge.errors import InputError, U2ForgeError, unknown_choice
 from u2forge.measure.candidate import Candidate, Scenario
 from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.machine import machine_facts
+from u2forge.measure.nvidia_gpu import runs_on_nvidia
 from u2forge.measure.perf_row import PerfResult
 from u2forge.measure.stability import memory_warnings
 from u2forge.measure.utilization import UtilizationSampler
@@ -150,6 +151,8 @@ class _Run:
     def result(self, scenario: Scenario) -> PerfResult:
         """The rows so far, and what they were measured on."""
         machine = dict(machine_facts(_VERSIONS))
+        # While measuring, the processors' clock is another than before, and they are warmer.
+        machine |= {name: one.median for name, one in self._sampler.machine().items() if one is not None}
         rows = tuple(
             make_row(
                 measured,
@@ -182,7 +185,15 @@ class _Run:
 
     def _take_turns(self) -> None:
         logs = [measured.log for measured in self.measured if measured.log is not None]
-        with self._sampler.watching([log.worker.pid for log in logs]):
+        on_gpu = [
+            measured.log.worker.pid
+            for measured in self.measured
+            if measured.log is not None
+            and runs_on_nvidia(
+                str(measured.opened["device"]), device_name=str(measured.opened["device_name"])
+            )
+        ]
+        with self._sampler.watching([log.worker.pid for log in logs], gpu=on_gpu):
             run_interleaved(
                 logs,
                 iterations=self._limits.iterations,
