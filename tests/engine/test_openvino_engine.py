@@ -50,6 +50,7 @@ from pathlib import Path
 from u2forge.engine.openvino_engine import openvino_devices
 from u2forge.engine.registry import open_engine
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 openvino_devices()
 engines = [open_engine(Path(sys.argv[1]), engine="openvino") for _ in range(3)]
 while engines:

@@ -105,15 +105,15 @@ def test_what_leads_in_is_not_counted(streams: int) -> None:
     calls: list[float] = []
 
     def run(number: int) -> Mapping[str, float]:
-        calls.append(0.05 if len(calls) < streams else 0.001)
+        calls.append(0.5 if len(calls) < streams else 0.001)
         time.sleep(calls[-1])
         return {}
 
     turn = timed_turn(run, TurnLimits(seconds=0, iterations=4, lead_in=1), streams=streams)
     assert len(calls) == 4 + streams
     assert len(turn.samples["latency"]) == 4
-    assert max(turn.samples["latency"]) < 50
-    assert turn.wall_s < 0.05
+    assert max(turn.samples["latency"]) < 500
+    assert turn.wall_s < 0.5
 
 
 def test_samples_are_in_the_order_of_their_ends() -> None:

@@ -6,6 +6,7 @@ folder_program.py PHOTOS OUT EXISTING SECONDS: prints one JSON line a report; SE
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def say(line: str) -> None:
 
 
 def main() -> int:
+    # A shell's background jobs are born with it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     photos, out, existing, delay = sys.argv[1:]
     segmenter = fake_segmenter(FakeEngine(delay_s=float(delay)))
     options = FolderOptions(workers=2, existing=existing)  # type: ignore[arg-type]
