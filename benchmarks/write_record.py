@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from u2forge.atomic_file import write_atomic
+from u2forge.atomic_file import write_atomic, write_hindrance
 
 
 def check_place(path: Path | None) -> None:
     """Raises SystemExit where no file could be written there. None: no record is asked for."""
     if path is None:
         return
-    if path.is_dir():
-        raise SystemExit(f"--json: {path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise SystemExit(f"--json: no folder {path.parent}; make it, or choose another place")
-    if not os.access(path.parent, os.W_OK):
-        raise SystemExit(f"--json: no right to write to {path.parent}; choose another place")
+    missing = not path.parent.is_dir()
+    found = f"no folder {path.parent}" if missing else write_hindrance(path)
+    if found:
+        raise SystemExit(f"--json {path}: {found}; choose another place")
 
 
 def write_record(path: Path | None, record: Mapping[str, Any]) -> None:

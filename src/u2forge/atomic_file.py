@@ -52,3 +52,13 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes all of `data` under the name `path`, or nothing. Raises OutputError."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_hindrance(path: Path) -> str:
+    """What keeps the file from being written, missing folders made, as far as can be told before; empty: nothing."""
+    if path.is_dir():
+        return "a folder of that name"
+    nearest = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir():
+        return f"{nearest}, which is no folder"
+    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"no right to write to {nearest}"

@@ -21,7 +21,7 @@ from u2forge.engine.protocol import Engine, EngineOptions, Tensors
 from u2forge.engine.registry import open_engine
 from u2forge.errors import EngineError, InputError
 from u2forge.measure.perf_row import PerfResult, PerfRow
-from u2forge.measure.timed_network import filled_shape, made_up_inputs
+from u2forge.measure.timed_network import filled_shape, noise_for
 from u2forge.model_file.read import read_manifest
 from u2forge.report.chrome_trace import chrome_trace
 from u2forge.report.mm_run_report import PERCENTILES, mm_run_report, parameter_section
@@ -159,7 +159,7 @@ def _write_extras(flags: MmRunFlags, path: Path, row: PerfRow, sets: Sequence[Te
             for written in write_raw_outputs(engine, sets, outputs):
                 _say(f"wrote {written}")
         if flags.trace_path is not None:
-            inputs = sets or [made_up_inputs(engine.info, batch_size=row.batch_size)]
+            inputs = sets or [noise_for(engine.info.inputs, batch_size=row.batch_size)]
             _write_trace(engine, inputs, flags.trace_path, row=row, count=min(row.iterations, _MOST_TRACED))
 
 

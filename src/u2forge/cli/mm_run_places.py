@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from u2forge.atomic_file import writing
+from u2forge.atomic_file import write_hindrance, writing
 from u2forge.errors import OutputError
 
 _TRACE_NAME = "dev0_trace.json"
@@ -21,7 +20,7 @@ def check_file(path: Path, *, flag: str) -> None:
     folder that may not be written to. Missing folders will be made."""
     # A name that is too long, say, is an error of the system.
     with writing(path):
-        found = _hindrance(path)
+        found = write_hindrance(path)
     if found:
         raise OutputError(
             where=f"--{flag}, {path}",
@@ -29,13 +28,3 @@ def check_file(path: Path, *, flag: str) -> None:
             found=found,
             fix=f"choose another --{flag}",
         )
-
-
-def _hindrance(path: Path) -> str:
-    """What keeps the file from being written, as far as that can be told before; empty where nothing does."""
-    if path.is_dir():
-        return "a folder of that name"
-    nearest = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
-    if not nearest.is_dir():
-        return f"{nearest}, which is no folder"
-    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"no right to write to {nearest}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from u2forge.elapsed import ms_since
 from u2forge.engine.compiled_cache import compiled_model_folder
 from u2forge.engine.fits_manifest import FoundTensor, check_fits_manifest
 from u2forge.engine.integer_products import check_integer_products
@@ -63,7 +64,7 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
     properties = compile_properties(core, model, device, threads=threads, streams=options.streams)
     compiled = _compiled(core, model, device, properties, options.cache_folder)
     check_fits_manifest(model, inputs=_found(compiled.inputs), outputs=_found(compiled.outputs))
-    engine_ms = (time.perf_counter() - start) * 1000
+    engine_ms = ms_since(start)
     info = _info(core, compiled, model, device, threads, engine_ms)
     return PooledEngine(info, compiled.create_infer_request, partial(_infer, info.outputs))
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import EngineInfo, Phases, Tensors
 from u2forge.errors import EngineError, InputError
 
@@ -33,7 +34,7 @@ class PooledEngine(Generic[Request]):
     ) -> None:
         start = time.perf_counter()
         requests = [new_request() for _ in range(info.streams)]
-        contexts_ms = (time.perf_counter() - start) * 1000
+        contexts_ms = ms_since(start)
         self.info = replace(info, opening_ms={**info.opening_ms, "contexts": contexts_ms})
         # None, once closed: it holds the compiled model.
         self._infer: Callable[[Request, Tensors, Phases], Answer] | None = infer

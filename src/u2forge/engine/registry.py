@@ -74,7 +74,12 @@ def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | No
     EngineError where it cannot do what is asked.
     """
     name = choose_engine(engine)
-    model = open_model_file(path)
+    return open_model(open_model_file(path), engine=name, options=options)
+
+
+def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
+    """The model file, read and checked before, compiled and ready. Raises as open_engine does."""
+    name = choose_engine(engine)
     import_engine(name)
     return _resolve_opener(ENGINES[name].opener)(model, options or EngineOptions())
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from u2forge.engine.protocol import Engine, EngineInfo, EngineOptions, Phases
-from u2forge.engine.registry import choose_engine, import_engine, open_engine
+from u2forge.elapsed import ms_since
+from u2forge.engine.protocol import Engine, EngineOptions, Phases
+from u2forge.engine.registry import choose_engine, import_engine, open_model
 from u2forge.measure.candidate import Candidate
 from u2forge.measure.perf_row import TensorInfo
 from u2forge.measure.timed_runs import Turn, TurnLimits, timed_turn
@@ -36,17 +37,17 @@ class TimedNetwork:
         opening_ms = {}
         start = time.perf_counter()
         import_engine(name)
-        opening_ms["import"] = _ms_since(start)
+        opening_ms["import"] = ms_since(start)
         start = time.perf_counter()
         model = open_model_file(Path(candidate.path))
-        opening_ms["model"] = _ms_since(start)
+        opening_ms["model"] = ms_since(start)
         options = EngineOptions(device=candidate.device, threads=candidate.threads, streams=candidate.streams)
-        self.engine = open_engine(model.path, engine=name, options=options)
+        self.engine = open_model(model, engine=name, options=options)
         opening_ms |= self.engine.info.opening_ms
         self._batches = _batches(self.engine, model.manifest, candidate)
         start = time.perf_counter()
         self.engine.run(self._batches[0])
-        opening_ms["first_inference"] = _ms_since(start)
+        opening_ms["first_inference"] = ms_since(start)
         self.opening_ms: Mapping[str, float] = opening_ms
         self.streams = self.engine.info.streams
 
@@ -85,11 +86,6 @@ def filled_shape(spec: TensorSpec, *, batch_size: int) -> tuple[int, ...]:
     return (batch_size if spec.shape[0] is None else spec.shape[0], *rest)
 
 
-def made_up_inputs(info: EngineInfo, *, batch_size: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Noise for every input of an open engine."""
-    return noise_for(info.inputs, batch_size=batch_size, seed=seed)
-
-
 def noise_for(specs: Sequence[TensorSpec], *, batch_size: int, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Noise for every tensor: of mean 0 and deviation 1, or of all 256 grey levels; the same for the same seed."""
     random = np.random.default_rng(seed)
@@ -107,7 +103,7 @@ def noise_for(specs: Sequence[TensorSpec], *, batch_size: int, seed: int = 0) ->
 
 def _batches(engine: Engine, manifest: Manifest, candidate: Candidate) -> list[dict[str, NDArray[Any]]]:
     if not candidate.inputs:
-        return [made_up_inputs(engine.info, batch_size=candidate.batch_size)]
+        return [noise_for(engine.info.inputs, batch_size=candidate.batch_size)]
     segmenter = Segmenter(engine, manifest)
     pictures = [segmenter.prepare(read_picture(Path(path))) for path in candidate.inputs[:MOST_PICTURES]]
     size = candidate.batch_size
@@ -116,7 +112,3 @@ def _batches(engine: Engine, manifest: Manifest, candidate: Candidate) -> list[d
     order = [pictures[index % len(pictures)] for index in range(count * size)]
     name = engine.info.inputs[0].name
     return [{name: np.stack(order[start : start + size])} for start in range(0, len(order), size)]
-
-
-def _ms_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000

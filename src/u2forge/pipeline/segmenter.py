@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import Engine
 from u2forge.errors import EngineError, unknown_choice
 from u2forge.model_file.manifest import Manifest
@@ -133,21 +134,17 @@ class Segmenter:
         for picture in pictures:
             start = time.perf_counter()
             prepared.append(self.prepare(picture))
-            preprocess_ms.append(_ms_since(start))
+            preprocess_ms.append(ms_since(start))
         start = time.perf_counter()
         maps = self.maps(self.submit(prepared).result(), count=len(pictures))
-        inference_ms = _ms_since(start) / len(pictures)
+        inference_ms = ms_since(start) / len(pictures)
         results = []
         for picture, probability, before_ms in zip(pictures, maps, preprocess_ms, strict=True):
             start = time.perf_counter()
             mask = self.mask(probability, height=picture.height, width=picture.width)
-            stage_ms = {"preprocess": before_ms, "inference": inference_ms, "postprocess": _ms_since(start)}
+            stage_ms = {"preprocess": before_ms, "inference": inference_ms, "postprocess": ms_since(start)}
             results.append(Segmentation(probability=probability, mask=mask, stage_ms=stage_ms))
         return results
-
-
-def _ms_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
 
 
 def _check_profile(argument: str, value: str, valid: Sequence[str]) -> None:

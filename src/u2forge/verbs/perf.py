@@ -256,12 +256,7 @@ def _raise_where_all_failed(measured: Sequence[Measured], interruption: BaseExce
         return
     if interruption is not None:
         raise interruption
-    error = next(error for one in measured if (error := _error_of(one)) is not None)
-    raise error
-
-
-def _error_of(measured: Measured) -> U2ForgeError | None:
-    return measured.error or (measured.log.error if measured.log is not None else None)
+    raise next(error for one in measured if (error := one.failure) is not None)
 
 
 def _wrong(option: str, expected: str, found: str, fix: str) -> InputError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as json_format
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from u2forge.atomic_file import write_atomic
+from u2forge.atomic_file import write_atomic, write_hindrance
 from u2forge.errors import InputError, OutputError
 from u2forge.measure.perf_row import PerfResult
 from u2forge.report.perf_csv import perf_csv
@@ -29,7 +28,8 @@ def check_places(places: Mapping[str, str | Path | None], *, models: Sequence[st
                 fix=f"give result.{kind}, say"
                 + ("; a model comes before the options" if place in models or path.suffix == ".onnx" else ""),
             )
-        found = _hindrance(path)
+        missing = not path.parent.is_dir()
+        found = f"no folder {path.parent}" if missing else write_hindrance(path)
         if found:
             raise OutputError(
                 where=f"perf, option {kind!r}, {path}",
@@ -39,37 +39,24 @@ def check_places(places: Mapping[str, str | Path | None], *, models: Sequence[st
             )
 
 
-def _hindrance(path: Path) -> str:
-    """What keeps the file from being written, as far as that can be told before; empty where nothing does."""
-    if path.is_dir():
-        return "a folder of that name"
-    if not path.parent.is_dir():
-        return f"no folder {path.parent}"
-    return "" if os.access(path.parent, os.W_OK) else f"no right to write to {path.parent}"
-
-
 def write_results(
     result: PerfResult,
     *,
     json: str | Path | None,
     csv: str | Path | None,
     html: str | Path | None,
-) -> list[Path]:
-    """The paths of what was written. Raises OutputError where one could not be, after trying the others."""
-    written = []
+) -> None:
+    """Writes the files that were asked for. Raises OutputError where one could not be, after trying the others."""
     failure: OutputError | None = None
     for place, as_text in ((json, _json), (csv, perf_csv), (html, perf_page)):
         if place is None:
             continue
-        path = Path(place).expanduser()
         try:
-            write_atomic(path, as_text(result).encode())
-            written.append(path)
+            write_atomic(Path(place).expanduser(), as_text(result).encode())
         except OutputError as error:
             failure = failure or error
     if failure is not None:
         raise failure
-    return written
 
 
 def _json(result: PerfResult) -> str:

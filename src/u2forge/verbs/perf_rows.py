@@ -43,6 +43,11 @@ class Measured:
     searched: list[Searched] = field(default_factory=list)
     not_profiled: str = ""
 
+    @property
+    def failure(self) -> U2ForgeError | None:
+        """What ended it, on opening or in a turn."""
+        return self.error or (None if self.log is None else self.log.error)
+
 
 def make_row(
     measured: Measured,
@@ -55,7 +60,7 @@ def make_row(
 ) -> PerfRow:
     """The row; failed without a sample, partial where it has not all that was asked for."""
     candidate, opened, log = measured.candidate, measured.opened, measured.log
-    error = measured.error or (log.error if log is not None else None)
+    error = measured.failure
     facts: dict[str, Any] = {name: value for name, value in opened.items() if name in _PLAIN_FACTS}
     common: dict[str, Any] = {
         "model": candidate.model,

@@ -12,6 +12,7 @@ import numpy as np
 
 from u2forge import __version__
 from u2forge.atomic_file import write_atomic
+from u2forge.elapsed import ms_since
 from u2forge.engine.processor import processor_name, usable_processors
 from u2forge.engine.registry import check_engine
 from u2forge.errors import ImageError, InputError
@@ -158,18 +159,18 @@ def _segment_one(
     """Writes the picture's mask and cut-out, adds its figures to each model. Raises ImageError."""
     start = time.perf_counter()
     picture = read_picture(item.path)
-    decode_ms = _ms_since(start)
+    decode_ms = ms_since(start)
     segmentations = [one.segmenter.segment(picture) for one in models]
     reference = segmentations[0]
     start = time.perf_counter()
     pixels = cutout(picture, reference.mask)
-    compose_ms = _ms_since(start)
+    compose_ms = ms_since(start)
     start = time.perf_counter()
     write_atomic(mask_path, encode_picture(reference.mask, format="png"))
     write_atomic(
         cutout_path, encode_picture(pixels, format="png", icc_profile=picture.icc_profile, exif=picture.exif)
     )
-    encode_ms = _ms_since(start)
+    encode_ms = ms_since(start)
     fused = stretch(reference.probability)
     for one, segmentation in zip(models, segmentations, strict=True):
         one.add({"decode": decode_ms, **segmentation.stage_ms, "compose": compose_ms, "encode": encode_ms})
@@ -221,7 +222,3 @@ def _page(rows: Sequence[RunRow], shown: Sequence[ReportPicture], done: int, fai
         pictures=shown,
         failures=failures,
     )
-
-
-def _ms_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
