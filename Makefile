@@ -19,16 +19,25 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.setup: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,eval,demo]'
+# The package, editable, its C++ compiled into src/. The build tools stay in .venv: in an environment made for each
+# build, all would be compiled again. CMake and ninja are installed where the machine has none.
+$(VENV)/.package: $(VENV)/.python pyproject.toml CMakeLists.txt $(wildcard native/src/*)
+	$(BIN)/python -m pip install --quiet 'scikit-build-core>=0.11' 'nanobind>=2.4'
+	$(BIN)/python -c 'from scikit_build_core.build import *; print(*get_requires_for_build_editable({}))' \
+		| xargs -r $(BIN)/python -m pip install --quiet
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 
-$(VENV)/.setup-test: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[test]' '$(TORCH)'
+$(VENV)/.setup: pyproject.toml | $(VENV)/.package
+	$(BIN)/python -m pip install --quiet 'u2forge[cpu,eval,demo]'
 	touch $@
 
-$(VENV)/.setup-dev: $(VENV)/.setup-test pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+$(VENV)/.setup-test: pyproject.toml | $(VENV)/.package
+	$(BIN)/python -m pip install --quiet 'u2forge[test]' '$(TORCH)'
+	touch $@
+
+$(VENV)/.setup-dev: pyproject.toml | $(VENV)/.setup-test
+	$(BIN)/python -m pip install --quiet 'u2forge[dev]'
 	touch $@
 
 run: $(VENV)/.setup
@@ -56,3 +65,4 @@ eval: dataset-given $(VENV)/.setup
 
 clean:
 	rm -rf $(VENV) out build dist
+	rm -f src/u2forge/native/_kernels*.so src/u2forge/native/_kernels*.pyd src/u2forge/native/not_built.txt

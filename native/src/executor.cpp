@@ -1,0 +1,639 @@
+#include "executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+namespace u2forge {
+namespace {
+
+int rounded_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
+int quotient_up(int value, int unit) { return (value + unit - 1) / unit; }
+
+// Rows or columns of a blocked image in memory: a border of one, and whole tiles.
+int with_border(int side) { return 1 + rounded_up(side, kStep) + 1; }
+
+int groups_of_block(const Kernels& kernels) { return 64 / (kGroup * kernels.bytes_of_channel); }
+
+size_t bytes_of_image(const Buffer& b, const Kernels& kernels) {
+    if (b.layout == Layout::blocked)
+        return size_t(quotient_up(b.count, groups_of_block(kernels))) * with_border(b.height) * with_border(b.width) * 64;
+    return size_t(b.count) * b.height * b.width * (b.layout == Layout::planar ? 4 : 1);
+}
+
+// What the second cache of a thread should hold of transformed tiles and sums.
+constexpr int kCacheBytes = 512 * 1024;
+// From here on tiles are dealt to the threads, each with all channels; below, output channels are.
+constexpr int kManyTiles = 300;
+constexpr int kMostColumns = 4;  // vectors of an output block, as packed
+constexpr int kImagesOfPass = 1;
+
+// The blocks of a convolution's packed weights: as many of four vectors as fit, then of two, of one.
+struct OutputBlock {
+    int first, count;      // groups
+    ptrdiff_t weights;     // bytes, for each number of bytes before it
+};
+
+std::vector<OutputBlock> output_blocks(int groups, ptrdiff_t bytes_of_group) {
+    std::vector<OutputBlock> blocks;
+    for (int first = 0; first < groups;) {
+        const int left = groups - first, count = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        blocks.push_back({first, count, first * bytes_of_group});
+        first += count;
+    }
+    return blocks;
+}
+
+struct Piece {
+    int first, count;
+};
+
+Piece piece(int total, int pieces, int index) {
+    const int first = static_cast<int>(int64_t{total} * index / pieces);
+    return {first, static_cast<int>(int64_t{total} * (index + 1) / pieces) - first};
+}
+
+// Into how many runs of at most `most` pixels a row is cut: the shorter they are, the more of them lie outside of the image
+// whole, shifted left or right, and are left out; and the less each weight that is loaded is used.
+int best_runs(int width, int dilation, int most) {
+    int best = 0;
+    double least = 0;
+    const int fewest = quotient_up(width, most);
+    for (int runs = fewest; runs <= std::min(width, fewest + 3); ++runs) {
+        double cost = 0;
+        for (int r = 0; r < runs; ++r) {
+            const Piece x = piece(width, runs, r);
+            const int taps = 1 + (x.first + x.count > dilation ? 1 : 0) + (x.first + dilation < width ? 1 : 0);
+            cost += taps * (x.count + 0.75);
+        }
+        if (best == 0 || cost < least) {
+            best = runs;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int threads)
+    : program_(std::move(program)),
+      kernels_([&]() -> const Kernels& {
+          const Kernels* found = kernels(program_->precision);
+          if (!found) throw std::invalid_argument("this instruction set has no kernels of that precision");
+          return *found;
+      }()),
+      pool_(std::clamp(threads, 1, 1024)) {
+    const size_t count = program_->buffers.size();
+    data_.resize(count);
+    first_writer_.assign(count, -1);
+    border_read_.assign(count, false);
+    for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
+        const Step& s = program_->steps[i];
+        for (const View* v : {&s.target, &s.pooled})
+            if (*v && first_writer_[v->buffer] < 0) first_writer_[v->buffer] = i;
+        if (s.kind == Kind::side_convolution || (s.kind == Kind::convolution && s.winograd))
+            border_read_[s.source.buffer] = true;
+    }
+    own_.resize(pool_.threads());
+}
+
+size_t Session::memory_bytes() const {
+    return arena_bytes_ + shared_bytes_ + phases_bytes_ + own_bytes_ * own_.size();
+}
+
+void Session::poison() {
+    std::lock_guard<std::mutex> lock(running_);
+    if (arena_) std::memset(arena_.get(), 0xff, arena_bytes_);
+    if (shared_) std::memset(shared_.get(), 0xff, shared_bytes_);
+    if (phases_) std::memset(phases_.get(), 0xff, phases_bytes_);
+    for (Memory& memory : own_)
+        if (memory) std::memset(memory.get(), 0xff, own_bytes_);
+}
+
+void Session::prepare(int images) {
+    if (images == images_) return;
+    images_ = 0;
+    const auto& buffers = program_->buffers;
+    std::vector<Lifetime> lives;
+    for (const Buffer& b : buffers) {
+        const bool external = b.input >= 0 || b.output >= 0;
+        lives.push_back({bytes_of_image(b, kernels_) * images, external ? 1 : 1 << 30, external ? 0 : -1});
+    }
+    for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
+        const Step& s = program_->steps[i];
+        for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled}) {
+            if (!*v || buffers[v->buffer].input >= 0 || buffers[v->buffer].output >= 0) continue;
+            lives[v->buffer].first = std::min(lives[v->buffer].first, i);
+            lives[v->buffer].last = std::max(lives[v->buffer].last, i);
+        }
+    }
+    const MemoryPlan plan = plan_memory(lives);
+    arena_.reset();
+    arena_ = allocate(plan.bytes);
+    arena_bytes_ = plan.bytes;
+    for (size_t i = 0; i < buffers.size(); ++i) data_[i] = arena_.get() + plan.offsets[i];
+    images_ = images;
+}
+
+void Session::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, int images, double* step_ms) {
+    std::lock_guard<std::mutex> lock(running_);
+    using Clock = std::chrono::steady_clock;
+    const auto& buffers = program_->buffers;
+    for (int done = 0; done < images;) {
+        const int pass = std::min(images - done, kImagesOfPass);
+        prepare(pass);
+        for (size_t i = 0; i < buffers.size(); ++i) {
+            const Buffer& b = buffers[i];
+            const size_t offset = bytes_of_image(b, kernels_) * done;
+            if (b.input >= 0) data_[i] = const_cast<char*>(static_cast<const char*>(inputs[b.input])) + offset;
+            if (b.output >= 0) data_[i] = static_cast<char*>(outputs[b.output]) + offset;
+        }
+        for (size_t i = 0; i < program_->steps.size(); ++i) {
+            const Step& step = program_->steps[i];
+            const auto start = Clock::now();
+            for (const View* v : {&step.target, &step.pooled})
+                if (*v && first_writer_[v->buffer] == static_cast<int>(i) && border_read_[v->buffer])
+                    clear_border(v->buffer);
+            execute(step);
+            if (step_ms) step_ms[i] += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+        }
+        done += pass;
+    }
+}
+
+void Session::execute(const Step& step) {
+    switch (step.kind) {
+        case Kind::normalize: return normalize(step);
+        case Kind::first_convolution: return first_convolution(step);
+        case Kind::convolution: return step.winograd ? winograd(step) : direct(step);
+        case Kind::side_convolution: return side_convolution(step);
+        case Kind::pointwise_convolution: return pointwise_convolution(step);
+        case Kind::pool: return rows(step, kernels_.pool);
+        case Kind::resize: return resize(step);
+        case Kind::resize_planar: return resize_planar(step);
+        case Kind::add: return rows(step, kernels_.add);
+        case Kind::copy: return rows(step, kernels_.copy);
+        case Kind::copy_planar: return planar_copy(step);
+        case Kind::sigmoid: return sigmoid(step);
+    }
+}
+
+Blocked Session::blocked(const View& view) const {
+    const Buffer& b = program_->buffers[view.buffer];
+    Blocked r;
+    r.row = ptrdiff_t{with_border(b.width)} * 64;
+    r.block = with_border(b.height) * r.row;
+    r.image = static_cast<ptrdiff_t>(bytes_of_image(b, kernels_));
+    r.data = data_[view.buffer] + r.row + 64;
+    r.first = view.first;
+    r.count = view.count;
+    r.height = b.height;
+    r.width = b.width;
+    return r;
+}
+
+Planar Session::planar(const View& view) const {
+    const Buffer& b = program_->buffers[view.buffer];
+    const ptrdiff_t channel = ptrdiff_t{b.height} * b.width;
+    return {reinterpret_cast<float*>(data_[view.buffer]) + view.first * channel,
+            channel * b.count,
+            channel,
+            b.width,
+            view.count,
+            b.height,
+            b.width};
+}
+
+Epilogue Session::epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const {
+    return {program_->floats(step.multiplier), program_->floats(step.addend), program_->floats(step.residual_multiplier),
+            step.residual ? residual : nullptr, step.pooled ? pooled : nullptr};
+}
+
+char* Session::shared(size_t bytes) {
+    if (bytes > shared_bytes_) {
+        shared_bytes_ = 0;
+        shared_.reset();
+        shared_ = allocate(bytes);
+        shared_bytes_ = bytes;
+    }
+    return shared_.get();
+}
+
+void Session::need_own(size_t bytes) {
+    if (bytes <= own_bytes_) return;
+    own_bytes_ = 0;
+    for (Memory& memory : own_) {
+        memory.reset();
+        memory = allocate(bytes);
+    }
+    own_bytes_ = bytes;
+}
+
+// What lies around the pixels reads as zero: one row and column before, and behind up to whole tiles and one more.
+void Session::clear_border(int buffer) {
+    const Buffer& b = program_->buffers[buffer];
+    const ptrdiff_t row = ptrdiff_t{with_border(b.width)} * 64;
+    const int rows = with_border(b.height), blocks = quotient_up(b.count, groups_of_block(kernels_));
+    char* all = data_[buffer];
+    auto clear = [&](int block, int) {
+        char* p = all + block * rows * row;
+        std::memset(p, 0, row);
+        for (int y = 1; y <= b.height; ++y) {
+            std::memset(p + y * row, 0, 64);
+            const ptrdiff_t behind = ptrdiff_t{1 + b.width} * 64;
+            std::memset(p + y * row + behind, 0, row - behind);
+        }
+        std::memset(p + (b.height + 1) * row, 0, (rows - b.height - 1) * row);
+    };
+    const int items = blocks * images_;
+    if (ptrdiff_t{items} * rows < 256)
+        for (int item = 0; item < items; ++item) clear(item, 0);
+    else pool_.run(items, clear);
+}
+
+void Session::normalize(const Step& step) {
+    const Buffer& b = program_->buffers[step.source.buffer];
+    const Planar target = planar(step.target);
+    const float* scale = program_->floats(step.multiplier);
+    const float* offset = program_->floats(step.addend);
+    const int pixels = b.height * b.width;
+    pool_.run(images_, [&](int image, int) {
+        const auto* in = reinterpret_cast<const uint8_t*>(data_[step.source.buffer]) + size_t(image) * pixels * b.count;
+        const uint8_t largest = *std::max_element(in, in + size_t(pixels) * b.count);
+        const float divisor = largest > 1 ? largest : 1.0f;
+        for (int c = 0; c < b.count; ++c) {
+            float* out = target.data + image * target.image + c * target.channel;
+            for (int i = 0; i < pixels; ++i)
+                out[i] = static_cast<float>(in[size_t(i) * b.count + c]) / divisor * scale[c] + offset[c];
+        }
+    });
+}
+
+void Session::first_convolution(const Step& step) {
+    const Planar source = planar(step.source);
+    const Blocked target = blocked(step.target);
+    const int height = source.height, width = source.width;
+    const ptrdiff_t row = rounded_up(width + 2, 16) + 16, channel = (height + 2) * row;
+    float* padded = reinterpret_cast<float*>(shared(size_t(channel) * source.channels * images_ * 4));
+    pool_.run(source.channels * images_, [&](int item, int) {
+        const int image = item / source.channels, c = item % source.channels;
+        float* out = padded + item * channel;
+        std::memset(out, 0, channel * 4);
+        for (int y = 0; y < height; ++y)
+            std::memcpy(out + (y + 1) * row + 1, source.data + image * source.image + c * source.channel + y * source.row,
+                        width * sizeof(float));
+    });
+    constexpr int rows = 4;
+    const int pieces = quotient_up(height, rows);
+    pool_.run(pieces * images_, [&](int item, int) {
+        const int image = item / pieces, first = item % pieces * rows;
+        kernels_.first_convolution({padded + image * source.channels * channel, channel, row, source.channels,
+                                    program_->floats(step.weights), program_->floats(step.addend), &target, image, first,
+                                    std::min(rows, height - first)});
+    });
+}
+
+void Session::winograd(const Step& step) {
+    const Buffer& b = program_->buffers[step.source.buffer];
+    const int tiles = quotient_up(b.height, kStep) * quotient_up(b.width, kStep) * images_;
+    if (step.dilation > 1) return winograd_by_phases(step);
+    if (tiles < kManyTiles) {
+        const Blocked source = blocked(step.source), target = blocked(step.target);
+        const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
+        const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};
+        return winograd_by_channels(step, source, target, images_, epilogue(step, &residual, &pooled));
+    }
+    const int columns = std::min(kMostColumns, step.target.count);
+    // Transformed tiles of all input channels, and sums of one block of output channels.
+    const ptrdiff_t tile_bytes =
+        kPositions * (ptrdiff_t{step.source.count} * kGroup * kernels_.bytes_of_transformed + kRowPadding + columns * 64);
+    const int unit = columns >= 4 ? 6 : 12;
+    int most = static_cast<int>(kCacheBytes / tile_bytes) / unit * unit;
+    most = std::clamp(most, 2 * 12, 96);
+    // Evenly over the threads.
+    const int rounds = std::max(1, quotient_up(tiles, most * pool_.threads()));
+    const int each = rounded_up(quotient_up(tiles, rounds * pool_.threads()), unit);
+    winograd_by_tiles(step, columns, std::min(each, most));
+}
+
+void Session::winograd_by_tiles(const Step& step, int, int tiles_of_item) {
+    const Blocked source = blocked(step.source), target = blocked(step.target);
+    const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
+    const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};
+    const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
+    const int tiles = tiles_x * tiles_y * images_;
+    const int channels = source.count * kGroup;
+    const int steps = channels * kernels_.bytes_of_transformed / 4;
+    const ptrdiff_t row = ptrdiff_t{channels} * kernels_.bytes_of_transformed + kRowPadding;
+    const ptrdiff_t position = row * tiles_of_item + kRowPadding;
+    const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * tiles_of_item + kRowPadding;
+    need_own(kPositions * (position + sums_position));
+    const uint8_t* weights = program_->weights + step.weights;
+    const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
+    const auto blocks = output_blocks(target.count, group_bytes);
+    const Epilogue finish = epilogue(step, &residual, &pooled);
+    pool_.run(quotient_up(tiles, tiles_of_item), [&](int item, int worker) {
+        const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
+        char* transformed = own(worker);
+        char* sums = transformed + kPositions * position;
+        kernels_.transform_input(
+            {&source, tiles_x, tiles_y, first, count, 0, source.count, transformed, position, row});
+        for (const OutputBlock& block : blocks) {
+            const ptrdiff_t step_bytes = block.count * 64;
+            for (int p = 0; p < kPositions; ++p) {
+                const Segment segment{transformed + p * position,
+                                      reinterpret_cast<const char*>(weights) + block.weights + p * steps * step_bytes, steps};
+                kernels_.product({&segment, 1, count, block.count, row, step_bytes, sums + p * sums_position, sums_row,
+                                  step.chunk});
+            }
+            kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
+                                       block.count, &target, finish});
+        }
+    });
+}
+
+// A convolution of dilation d is d² ordinary ones, each of every d-th row and column.
+void Session::winograd_by_phases(const Step& step) {
+    const Blocked source = blocked(step.source), target = blocked(step.target);
+    const int dilation = step.dilation, images = images_ * dilation * dilation;
+    const int height = quotient_up(source.height, dilation), width = quotient_up(source.width, dilation);
+    const int per_block = groups_of_block(kernels_);
+    auto phases_of = [&](const Blocked& whole) {
+        Blocked r{nullptr, 0, 0, ptrdiff_t{with_border(width)} * 64, 0, whole.count, height, width};
+        r.block = with_border(height) * r.row;
+        r.image = quotient_up(whole.count, per_block) * r.block;
+        return r;
+    };
+    Blocked from = phases_of(source), to = phases_of(target);
+    const size_t bytes = size_t(from.image + to.image) * images;
+    if (bytes > phases_bytes_) {
+        phases_bytes_ = 0;
+        phases_.reset();
+        phases_ = allocate(bytes);
+        phases_bytes_ = bytes;
+    }
+    from.data = phases_.get() + from.row + 64;
+    to.data = phases_.get() + from.image * images + to.row + 64;
+    std::memset(phases_.get(), 0, size_t(from.image) * images);
+    move_phases(source, from, dilation, true);
+    winograd_by_channels(step, from, to, images, epilogue(step, nullptr, nullptr));
+    move_phases(target, to, dilation, false);
+}
+
+void Session::move_phases(const Blocked& image, const Blocked& phases, int dilation, bool gather) {
+    const int per_block = groups_of_block(kernels_);
+    const size_t bytes = size_t(kGroup) * kernels_.bytes_of_channel;
+    auto group = [&](const Blocked& b, int index, int g) {
+        const int at = b.first + g;
+        return b.data + index * b.image + at / per_block * b.block + at % per_block * static_cast<ptrdiff_t>(bytes);
+    };
+    pool_.run(images_ * image.count, [&](int item, int) {
+        const int picture = item / image.count, g = item % image.count;
+        char* whole = group(image, picture, g);
+        for (int y = 0; y < image.height; ++y)
+            for (int x = 0; x < image.width; ++x) {
+                const int phase = (picture * dilation + y % dilation) * dilation + x % dilation;
+                char* part = group(phases, phase, g) + y / dilation * phases.row + ptrdiff_t{x / dilation} * 64;
+                char* pixel = whole + y * image.row + ptrdiff_t{x} * 64;
+                if (gather) std::memcpy(part, pixel, bytes);
+                else std::memcpy(pixel, part, bytes);
+            }
+    });
+}
+
+void Session::winograd_by_channels(const Step& step, const Blocked& source, const Blocked& target, int images,
+                                   const Epilogue& finish) {
+    const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
+    const int tiles = tiles_x * tiles_y * images;
+    const int channels = source.count * kGroup;
+    const int steps = channels * kernels_.bytes_of_transformed / 4;
+    const ptrdiff_t row = ptrdiff_t{channels} * kernels_.bytes_of_transformed + kRowPadding;
+    const ptrdiff_t position = row * tiles + kRowPadding;
+    char* transformed = shared(kPositions * position);
+    const int per_block = groups_of_block(kernels_);
+    const int threads = pool_.threads();
+
+    // Some four items a thread: pieces of the channels, whole blocks each, and of the tiles.
+    const int channel_pieces = std::min(quotient_up(source.count, per_block), 4 * threads);
+    const int tile_pieces = std::min(quotient_up(4 * threads, channel_pieces), quotient_up(tiles, 4));
+    pool_.run(channel_pieces * tile_pieces, [&](int item, int) {
+        const Piece c = piece(quotient_up(source.count, per_block), channel_pieces, item / tile_pieces);
+        const Piece t = piece(tiles, tile_pieces, item % tile_pieces);
+        const int first = c.first * per_block, groups = std::min(c.count * per_block, source.count - first);
+        if (t.count > 0 && groups > 0)
+            kernels_.transform_input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
+                                      transformed + t.first * row, position, row});
+    });
+
+    // Output channels are dealt out: each weight is read by one thread. Narrower pieces, then pieces of the tiles, where
+    // there are too few of them.
+    const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
+    struct Item {
+        OutputBlock block;
+        int column, columns;
+        Piece tiles;
+    };
+    std::vector<Item> items;
+    const auto blocks = output_blocks(target.count, group_bytes);
+    const int width = target.count >= 4 * threads ? 4 : target.count >= 2 * threads ? 2 : 1;
+    const int pieces_of_tiles = std::clamp(quotient_up(threads, target.count), 1, std::max(1, tiles / 6));
+    for (const OutputBlock& block : blocks)
+        for (int column = 0; column < block.count; column += width)
+            for (int i = 0; i < pieces_of_tiles; ++i)
+                items.push_back({block, column, std::min(width, block.count - column), piece(tiles, pieces_of_tiles, i)});
+    const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * (quotient_up(tiles, pieces_of_tiles) + 1) + kRowPadding;
+    need_own(kPositions * sums_position);
+    const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
+    pool_.run(static_cast<int>(items.size()), [&](int index, int worker) {
+        const Item& item = items[index];
+        char* sums = own(worker);
+        const ptrdiff_t step_bytes = item.block.count * 64;
+        for (int p = 0; p < kPositions; ++p) {
+            const Segment segment{transformed + p * position + item.tiles.first * row,
+                                  weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps};
+            kernels_.product({&segment, 1, item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position,
+                              sums_row, step.chunk});
+        }
+        kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
+                                   item.block.first + item.column, item.columns, &target, finish});
+    });
+}
+
+void Session::direct(const Step& step) {
+    const Blocked source = blocked(step.source), target = blocked(step.target);
+    const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
+    const int height = source.height, width = source.width, dilation = step.dilation;
+    // Rows outside of the image are never read, nor columns beyond its own width: such taps are left out.
+    const int border = std::min(dilation, width);
+    const int per_block = groups_of_block(kernels_), blocks = quotient_up(source.count, per_block);
+    const int pixel = per_block * kGroup * kernels_.bytes_of_transformed;
+    const ptrdiff_t row = ptrdiff_t{width + 2 * border} * pixel, block = height * row;
+    const ptrdiff_t image_bytes = blocks * block;
+    char* copy = shared(image_bytes * images_);
+    const int threads = pool_.threads();
+    pool_.run(blocks * images_, [&](int item, int) {
+        kernels_.pad_copy({&source, item / blocks, item % blocks, 1, copy + item / blocks * image_bytes, block, row, pixel,
+                           border});
+    });
+
+    const int steps = source.count * kGroup * kernels_.bytes_of_transformed / 4;
+    const int steps_of_block = pixel / 4;
+    const ptrdiff_t group_bytes = ptrdiff_t{9} * steps * 64;
+    const auto output = output_blocks(target.count, group_bytes);
+    const int bands = std::min(height * images_, quotient_up(4 * threads, static_cast<int>(output.size())) + 1);
+    constexpr int most_pixels = 12;
+    const int wide_runs = best_runs(width, dilation, 6), narrow_runs = best_runs(width, dilation, most_pixels);
+    const size_t segment_bytes = sizeof(Segment) * 9 * blocks;
+    need_own(segment_bytes + most_pixels * kMostColumns * 64);
+    const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
+    const Epilogue finish = epilogue(step, &residual, nullptr);
+    pool_.run(static_cast<int>(output.size()) * bands, [&](int item, int worker) {
+        const OutputBlock& out = output[item / bands];
+        const Piece lines = piece(height * images_, bands, item % bands);
+        auto* segments = reinterpret_cast<Segment*>(own(worker));
+        char* sums = own(worker) + segment_bytes;
+        const ptrdiff_t step_bytes = out.count * 64, sums_row = kMostColumns * 64;
+        const int runs = out.count >= kMostColumns ? wide_runs : narrow_runs;
+        for (int line = lines.first; line < lines.first + lines.count; ++line) {
+            const int image = line / height, y = line % height;
+            for (int r = 0; r < runs; ++r) {
+                const Piece x = piece(width, runs, r);
+                int count = 0;
+                for (int tap = 0; tap < 9; ++tap) {
+                    const int dy = (tap / 3 - 1) * dilation, dx = (tap % 3 - 1) * dilation;
+                    const int from = y + dy, left = x.first + dx;
+                    // Rows and runs outside of the image add nothing.
+                    if (from < 0 || from >= height || left + x.count <= 0 || left >= width) continue;
+                    const char* operand = copy + image * image_bytes + from * row + ptrdiff_t{left + border} * pixel;
+                    const char* w = weights + out.weights + ptrdiff_t{tap} * steps * step_bytes;
+                    for (int b = 0; b < blocks; ++b)
+                        segments[count++] = {operand + b * block, w + b * steps_of_block * step_bytes,
+                                             std::min(steps_of_block, steps - b * steps_of_block)};
+                }
+                kernels_.product({segments, count, x.count, out.count, pixel, step_bytes, sums, sums_row, step.chunk});
+                kernels_.store_sums({sums, sums_row, image, y, x.first, x.count, out.first, out.count, &target, finish});
+            }
+        }
+    });
+}
+
+void Session::side_convolution(const Step& step) {
+    const Blocked source = blocked(step.source);
+    const Planar target = planar(step.target);
+    constexpr int rows = 4;
+    const int pieces = quotient_up(source.height, rows);
+    pool_.run(pieces * images_, [&](int item, int) {
+        const int first = item % pieces * rows;
+        kernels_.side_convolution({&source, program_->floats(step.weights), program_->floats(step.addend), &target,
+                                   item / pieces, first, std::min(rows, source.height - first)});
+    });
+}
+
+void Session::pointwise_convolution(const Step& step) {
+    const Planar source = planar(step.source), target = planar(step.target);
+    const float* weights = program_->floats(step.weights);
+    const float* addend = program_->floats(step.addend);
+    const ptrdiff_t pixels = target.channel;
+    constexpr ptrdiff_t run = 4096;
+    const int pieces = static_cast<int>((pixels + run - 1) / run);
+    pool_.run(pieces * images_, [&](int item, int) {
+        const int image = item / pieces;
+        const ptrdiff_t first = item % pieces * run, count = std::min(run, pixels - first);
+        for (int o = 0; o < target.channels; ++o) {
+            float* out = target.data + image * target.image + o * target.channel + first;
+            std::fill(out, out + count, addend[o]);
+            for (int c = 0; c < source.channels; ++c) {
+                const float w = weights[o * source.channels + c];
+                const float* in = source.data + image * source.image + c * source.channel + first;
+                for (ptrdiff_t i = 0; i < count; ++i) out[i] += w * in[i];
+            }
+        }
+    });
+}
+
+void Session::resize(const Step& step) {
+    const Blocked source = blocked(step.source), target = blocked(step.target);
+    const int per_block = groups_of_block(kernels_);
+    const int pairs = quotient_up(target.count, per_block);
+    const int bands = std::clamp(quotient_up(8 * pool_.threads(), pairs), 1, target.height);
+    pool_.run(images_ * pairs * bands, [&](int item, int) {
+        const int image = item / (pairs * bands), first = item / bands % pairs * per_block;
+        const Piece lines = piece(target.height, bands, item % bands);
+        kernels_.resize({&source, &target, image, first, std::min(per_block, target.count - first), lines.first, lines.count});
+    });
+}
+
+void Session::rows(const Step& step, void (*kernel)(const Rows&)) {
+    const Blocked source = blocked(step.source), target = blocked(step.target);
+    const Blocked other = step.residual ? blocked(step.residual) : Blocked{};
+    const int per_block = groups_of_block(kernels_);
+    const int pairs = quotient_up(target.count, per_block);
+    const int bands = std::clamp(quotient_up(4 * pool_.threads(), pairs), 1, target.height);
+    pool_.run(images_ * pairs * bands, [&](int item, int) {
+        const int image = item / (pairs * bands), first = item / bands % pairs * per_block;
+        const Piece lines = piece(target.height, bands, item % bands);
+        kernel({&source, step.residual ? &other : nullptr, &target, program_->floats(step.multiplier),
+                program_->floats(step.residual_multiplier), image, first, std::min(per_block, target.count - first),
+                lines.first, lines.count});
+    });
+}
+
+void Session::resize_planar(const Step& step) {
+    const Planar source = planar(step.source), target = planar(step.target);
+    struct Place {
+        int low, high;
+        float share;
+    };
+    auto places = [](int to, int from) {
+        std::vector<Place> all;
+        for (int i = 0; i < to; ++i) {
+            const float at = to > 1 ? std::max(0.0f, (static_cast<float>(i) + 0.5f) * static_cast<float>(from) /
+                                                             static_cast<float>(to) - 0.5f)
+                                    : 0.0f;
+            const int low = std::min(static_cast<int>(at), from - 1), high = std::min(low + 1, from - 1);
+            all.push_back({low, high, high == low ? 0.0f : at - static_cast<float>(low)});
+        }
+        return all;
+    };
+    const auto down = places(target.height, source.height), right = places(target.width, source.width);
+    constexpr int rows = 16;
+    const int pieces = quotient_up(target.height, rows);
+    need_own(source.width * sizeof(float));
+    pool_.run(pieces * images_ * source.channels, [&](int item, int worker) {
+        const int plane = item / pieces, image = plane / source.channels, c = plane % source.channels;
+        const float* in = source.data + image * source.image + c * source.channel;
+        float* out = target.data + image * target.image + c * target.channel;
+        float* line = reinterpret_cast<float*>(own(worker));
+        for (int y = item % pieces * rows; y < std::min(target.height, (item % pieces + 1) * rows); ++y) {
+            const float *upper = in + down[y].low * source.row, *lower = in + down[y].high * source.row;
+            for (int x = 0; x < source.width; ++x) line[x] = upper[x] + down[y].share * (lower[x] - upper[x]);
+            for (int x = 0; x < target.width; ++x)
+                out[y * target.row + x] = line[right[x].low] + right[x].share * (line[right[x].high] - line[right[x].low]);
+        }
+    });
+}
+
+void Session::planar_copy(const Step& step) {
+    const Planar source = planar(step.source), target = planar(step.target);
+    for (int image = 0; image < images_; ++image)
+        std::memcpy(target.data + image * target.image, source.data + image * source.image,
+                    source.channels * source.channel * sizeof(float));
+}
+
+void Session::sigmoid(const Step& step) {
+    const Planar source = planar(step.source), target = planar(step.target);
+    constexpr ptrdiff_t run = 4096;
+    const ptrdiff_t numbers = source.channels * source.channel;
+    const int pieces = static_cast<int>((numbers + run - 1) / run);
+    pool_.run(pieces * images_, [&](int item, int) {
+        const ptrdiff_t first = item % pieces * run, end = std::min(numbers, first + run);
+        const float* in = source.data + item / pieces * source.image;
+        float* out = target.data + item / pieces * target.image;
+        for (ptrdiff_t i = first; i < end; ++i) out[i] = 1.0f / (1.0f + std::exp(-in[i]));
+    });
+}
+
+}  // namespace u2forge

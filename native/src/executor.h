@@ -1,0 +1,70 @@
+// A session: one program, ready to run on some threads: its memory, and each step as items that the threads share.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "aligned_memory.h"
+#include "memory_plan.h"
+#include "program.h"
+#include "thread_pool.h"
+
+namespace u2forge {
+
+class Session {
+   public:
+    // Throws std::invalid_argument where the instruction set has no kernels of the program's precision.
+    Session(std::shared_ptr<const Program> program, KernelsOf kernels, int threads);
+
+    // inputs, outputs: one contiguous array for each, of `images` pictures. step_ms: where not null, the time of each
+    // step is added to it. Throws std::bad_alloc.
+    void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, int images, double* step_ms);
+
+    // For tests: the next run finds all of its memory full of not-a-numbers and -1, as a run before may have left it.
+    void poison();
+
+    size_t memory_bytes() const;
+
+   private:
+    void prepare(int images);
+    void execute(const Step& step);
+
+    void normalize(const Step&);
+    void first_convolution(const Step&);
+    void winograd(const Step&);
+    void winograd_by_tiles(const Step&, int columns_of_pass, int tiles_of_item);
+    void winograd_by_channels(const Step&, const Blocked& source, const Blocked& target, int images, const Epilogue&);
+    void winograd_by_phases(const Step&);
+    void move_phases(const Blocked& image, const Blocked& phases, int dilation, bool gather);
+    void direct(const Step&);
+    void side_convolution(const Step&);
+    void pointwise_convolution(const Step&);
+    void resize(const Step&);
+    void resize_planar(const Step&);
+    void rows(const Step&, void (*kernel)(const Rows&));
+    void planar_copy(const Step&);
+    void sigmoid(const Step&);
+    void clear_border(int buffer);
+
+    Blocked blocked(const View& view) const;
+    Planar planar(const View& view) const;
+    Epilogue epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const;
+    char* own(int worker) const { return own_[worker].get(); }
+    char* shared(size_t bytes);
+    void need_own(size_t bytes);
+
+    std::shared_ptr<const Program> program_;
+    const Kernels& kernels_;
+    std::mutex running_;
+    ThreadPool pool_;
+    int images_ = 0;  // of a pass, for which the memory is laid out
+    std::vector<char*> data_;
+    std::vector<int> first_writer_;
+    std::vector<bool> border_read_;
+    Memory arena_, shared_, phases_;
+    size_t arena_bytes_ = 0, shared_bytes_ = 0, phases_bytes_ = 0, own_bytes_ = 0;
+    std::vector<Memory> own_;
+};
+
+}  // namespace u2forge

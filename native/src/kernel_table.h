@@ -1,0 +1,42 @@
+// The table of one instruction set's kernels; included last, in a file that names the set.
+#pragma once
+
+#include "pixel_kernels.h"
+#include "product_kernels.h"
+#include "transform_kernels.h"
+
+namespace u2forge::U2FORGE_LEVEL {
+
+template <class P>
+constexpr Kernels kTable = {
+    static_cast<int>(sizeof(typename P::Channel)),
+    static_cast<int>(sizeof(typename P::Transformed)),
+    columns_of_product,
+    transform_input<P>,
+    product<typename P::Product>,
+    transform_output<P>,
+    store_sums<P>,
+    pad_copy<P>,
+    first_convolution<P>,
+    side_convolution<P>,
+    resize<P>,
+    pool<P>,
+    add<P>,
+    copy<P>,
+};
+
+const Kernels* kernels(Precision precision) {
+    switch (precision) {
+        case Precision::float32: return &kTable<Float32>;
+        case Precision::int16: return &kTable<Int16>;
+        case Precision::bfloat16:
+#ifdef U2FORGE_BFLOAT16
+            return &kTable<Bfloat16>;
+#else
+            return nullptr;
+#endif
+    }
+    return nullptr;
+}
+
+}  // namespace u2forge::U2FORGE_LEVEL

@@ -1,0 +1,262 @@
+// Winograd's transforms of F(4×4, 3×3): tiles of 6×6 pixels to BᵀdB, and sums of products M to AᵀMA and to memory.
+// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), section 4.3.
+#pragma once
+
+#include "kernel_types.h"
+
+namespace u2forge::U2FORGE_LEVEL {
+
+// Bᵀ times six values.
+inline void input_rows(const F16 d[6], F16 t[6]) {
+    const F16 four = broadcast(4.0f), minus_four = broadcast(-4.0f), minus_five = broadcast(-5.0f);
+    const F16 two = broadcast(2.0f), minus_two = broadcast(-2.0f);
+    const F16 even = fma(minus_four, d[2], d[4]), odd = fma(minus_four, d[1], d[3]);
+    const F16 f = d[4] - d[2], g = d[3] - d[1];
+    t[0] = fma(four, d[0], fma(minus_five, d[2], d[4]));
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = fma(two, g, f);
+    t[4] = fma(minus_two, g, f);
+    t[5] = fma(four, d[1], fma(minus_five, d[3], d[5]));
+}
+
+// The same in 16 bits: what wraps on the way unwraps, as the results fit.
+template <class V> inline void input_rows(const V d[6], V t[6]) {
+    const V even = d[4] - shift_left<2>(d[2]), odd = d[3] - shift_left<2>(d[1]);
+    const V f = d[4] - d[2], g = d[3] - d[1], twice = shift_left<1>(g);
+    t[0] = shift_left<2>(d[0]) + (even - d[2]);
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = f + twice;
+    t[4] = f - twice;
+    t[5] = (d[5] - d[3]) - shift_left<1>(twice);
+}
+
+// The second pass of levels, in 32 bits, shifted right by kShift, by one less in each of rows and columns 3 and 4, and held
+// within 16 bits. src/u2forge/native/int16_scales.py says which patterns can saturate.
+constexpr int kShift = 3;
+
+template <int Shift, class V> inline void rounded_rows(const V d[6], V t[6]) {
+    const auto outer = in_pairs(d[0], d[5]), odd = in_pairs(d[1], d[3]), even = in_pairs(d[2], d[4]);
+    constexpr int fine = Shift - 1;
+    const Wide<V> none = wide<V>(0), half = wide<V>(1 << Shift >> 1), fine_half = wide<V>(1 << fine >> 1);
+    const Wide<V> e = dot(half, even, -4, 1), o = dot(none, odd, -4, 1);
+    const Wide<V> f = dot(fine_half, even, -1, 1), g = dot(none, odd, -2, 2);
+    t[0] = narrowed<Shift>(dot(dot(half, even, -5, 1), outer, 4, 0));
+    t[1] = narrowed<Shift>(e + o);
+    t[2] = narrowed<Shift>(e - o);
+    t[3] = narrowed<fine>(f + g);
+    t[4] = narrowed<fine>(f - g);
+    t[5] = narrowed<Shift>(dot(dot(half, odd, 4, -5), outer, 0, 1));
+}
+template <int Shift> inline void rounded_rows(const F16 d[6], F16 t[6]) { input_rows(d, t); }
+
+inline void put_transformed(float* p, F16 a) { store(p, a); }
+inline void put_transformed(uint16_t* p, F16 a) { store_bfloat16(p, a); }
+template <class V> inline void put_transformed(int16_t* p, V a) { store_levels(p, a); }
+
+template <class V, class Transformed>
+inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t position) {
+    V half[kTile][kTile];  // [i][x]
+    U2FORGE_UNROLL
+    for (int x = 0; x < kTile; ++x) {
+        V column[kTile], t[kTile];
+        U2FORGE_UNROLL
+        for (int y = 0; y < kTile; ++y) column[y] = d[y][x];
+        input_rows(column, t);
+        U2FORGE_UNROLL
+        for (int i = 0; i < kTile; ++i) half[i][x] = t[i];
+    }
+    U2FORGE_UNROLL
+    for (int i = 0; i < kTile; ++i) {
+        V t[kTile];
+        if (i == 3 || i == 4) rounded_rows<kShift - 1>(half[i], t);
+        else rounded_rows<kShift>(half[i], t);
+        U2FORGE_UNROLL
+        for (int j = 0; j < kTile; ++j)
+            put_transformed(reinterpret_cast<Transformed*>(out + (i * kTile + j) * position), t[j]);
+    }
+}
+
+inline void read_pixel(F16& v, const float* p) { v = load(p); }
+template <class V> inline void read_pixel(V& v, const int16_t* p) { v = load_levels<V>(p); }
+
+template <class P> void transform_input(const TransformInput& a) {
+    using Channel = typename P::Channel;
+    using Transformed = typename P::Transformed;
+    const Blocked& b = *a.source;
+    const int per_image = a.tiles_x * a.tiles_y;
+    auto groups = [&](auto zero, int group) {
+        using V = decltype(zero);
+        for (int t = 0; t < a.tiles; ++t) {
+            const int tile = a.first_tile + t, image = tile / per_image, place = tile % per_image;
+            const int y = place / a.tiles_x * kStep - 1, x = place % a.tiles_x * kStep - 1;
+            const Channel* p = pixel<Channel>(b, image, group, y, x);
+            // The next tile's pixels, but for the two columns that this one has, too.
+            U2FORGE_UNROLL
+            for (int i = 0; i < kTile; ++i)
+                for (int j = kTile; j < kTile + kStep; ++j) prefetch(reinterpret_cast<const char*>(p) + i * b.row + j * 64);
+            V d[kTile][kTile];
+            U2FORGE_UNROLL
+            for (int i = 0; i < kTile; ++i)
+                U2FORGE_UNROLL
+                for (int j = 0; j < kTile; ++j)
+                    read_pixel(d[i][j],
+                               reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + i * b.row + j * 64));
+            transform_tile<V, Transformed>(
+                d, a.transformed + t * a.row + group * kGroup * static_cast<int>(sizeof(Transformed)), a.position);
+        }
+    };
+    if constexpr (groups_of_block<Channel> == 2)
+        each_group<Channel>(
+            b, a.first_group, a.groups, [&](int g) { groups(S16{}, g); }, [&](int g) { groups(S32{}, g); });
+    else
+        for (int g = a.first_group; g < a.first_group + a.groups; ++g) groups(F16{}, g);
+}
+
+// Transformed weights of 16 bits are scaled, so that those of all positions are of like size: rows and columns 3 and 4 by
+// kInner, 5 by kLast.
+constexpr float kInner = 2.0f, kLast = 0.25f;
+
+// Aᵀ times six values, the fourth and fifth of which are kInner times too large, the last kLast times.
+template <bool Scaled> inline void output_rows(const F16 m[6], F16 o[4]) {
+    constexpr float inner = Scaled ? kInner : 1.0f, last = Scaled ? kLast : 1.0f;
+    const F16 s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
+    o[0] = fma(broadcast(1 / inner), s2, m[0] + s);
+    o[1] = fma(broadcast(2 / inner), d2, d);
+    o[2] = fma(broadcast(4 / inner), s2, s);
+    o[3] = fma(broadcast(1 / last), m[5], fma(broadcast(8 / inner), d2, d));
+}
+
+// What is done to 16 sums on their way to memory. Of 16-bit levels, `store` rectifies by itself where nothing is added.
+template <class Channel> struct Finish {
+    static constexpr bool multiplied = sizeof(Channel) == 2;
+    F16 multiplier, addend, residual_multiplier;
+    Finish(const Epilogue& e, int group) {
+        addend = load(e.addend + group * kGroup);
+        if constexpr (multiplied) {
+            multiplier = load(e.multiplier + group * kGroup);
+            residual_multiplier = e.residual ? load(e.residual_multiplier + group * kGroup) : multiplier;
+        }
+    }
+    F16 scaled(F16 sum) const {
+        if constexpr (multiplied) return fma(sum, multiplier, addend);
+        else return sum + addend;
+    }
+    F16 operator()(F16 sum) const {
+        if constexpr (multiplied) return scaled(sum);
+        else return max(scaled(sum), broadcast(0.0f));
+    }
+    F16 operator()(F16 sum, const Channel* residual) const {
+        const F16 rectified = max(scaled(sum), broadcast(0.0f));
+        if constexpr (multiplied) return fma(load(residual), residual_multiplier, rectified);
+        else return rectified + load(residual);
+    }
+};
+
+constexpr ptrdiff_t kPixel = 64;  // bytes
+template <class Channel> inline Channel* next(Channel* p, ptrdiff_t bytes) {
+    return reinterpret_cast<Channel*>(reinterpret_cast<char*>(p) + bytes);
+}
+template <class Channel> inline const Channel* next(const Channel* p, ptrdiff_t bytes) {
+    return reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + bytes);
+}
+
+// AᵀM's four rows of six, finished and stored: `rows` and `columns` of the tile lie in the image. Whole: all of it.
+template <bool Whole, bool Added, bool Pooled, class Channel>
+inline void put_tile(const F16 half[kStep][kTile], const Finish<Channel>& finish, Channel* to, ptrdiff_t row,
+                     const Channel* residual, ptrdiff_t residual_row, Channel* pooled, ptrdiff_t pooled_row, int rows,
+                     int columns) {
+    const F16 none = broadcast(0.0f);
+    F16 above[2] = {none, none};
+    U2FORGE_UNROLL
+    for (int i = 0; i < kStep; ++i) {
+        if (!Whole && i >= rows) break;
+        F16 o[kStep];
+        output_rows<Finish<Channel>::multiplied>(half[i], o);
+        U2FORGE_UNROLL
+        for (int j = 0; j < kStep; ++j) {
+            if (!Whole && j >= columns) {
+                // Right of the image there is nothing, and no value is negative.
+                o[j] = none;
+                continue;
+            }
+            if constexpr (Added) o[j] = finish(o[j], next(residual, i * residual_row + j * kPixel));
+            else o[j] = finish(o[j]);
+            store(next(to, i * row + j * kPixel), o[j]);
+        }
+        if constexpr (Pooled) {
+            const F16 pair[2] = {max(o[0], o[1]), max(o[2], o[3])};
+            if (i % 2 == 0) {
+                above[0] = pair[0];
+                above[1] = pair[1];
+                if (Whole || i + 1 < rows) continue;
+            }
+            Channel* small = next(pooled, i / 2 * pooled_row);
+            store(small, max(above[0], pair[0]));
+            if (Whole || columns > 2) store(next(small, kPixel), max(above[1], pair[1]));
+        }
+    }
+}
+
+template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput& a) {
+    using Channel = typename P::Channel;
+    using Result = typename P::Product::Result;
+    const Blocked& target = *a.target;
+    const Blocked* residual = a.epilogue.residual;
+    const Blocked* pooled = a.epilogue.pooled;
+    const int per_image = a.tiles_x * a.tiles_y;
+    for (int g = 0; g < a.groups; ++g) {
+        const int group = a.first_group + g;
+        const Finish<Channel> finish(a.epilogue, group);
+        for (int t = 0; t < a.tiles; ++t) {
+            const int tile = a.first_tile + t, image = tile / per_image, place = tile % per_image;
+            const int y = place / a.tiles_x * kStep, x = place % a.tiles_x * kStep;
+            const int rows = target.height - y < kStep ? target.height - y : kStep;
+            const int columns = target.width - x < kStep ? target.width - x : kStep;
+            const char* m = a.products + t * a.row + g * 64;
+            F16 half[kStep][kTile];  // [y][j]
+            U2FORGE_UNROLL
+            for (int j = 0; j < kTile; ++j) {
+                F16 column[kTile], o[kStep];
+                U2FORGE_UNROLL
+                for (int i = 0; i < kTile; ++i)
+                    column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position));
+                output_rows<Finish<Channel>::multiplied>(column, o);
+                U2FORGE_UNROLL
+                for (int i = 0; i < kStep; ++i) half[i][j] = o[i];
+            }
+            Channel* to = pixel<Channel>(target, image, group, y, x);
+            const Channel* add = Added ? pixel<Channel>(*residual, image, group, y, x) : nullptr;
+            Channel* small = Pooled ? pixel<Channel>(*pooled, image, group, y / 2, x / 2) : nullptr;
+            const ptrdiff_t add_row = Added ? residual->row : 0, small_row = Pooled ? pooled->row : 0;
+            if (rows == kStep && columns == kStep)
+                put_tile<true, Added, Pooled>(half, finish, to, target.row, add, add_row, small, small_row, rows, columns);
+            else
+                put_tile<false, Added, Pooled>(half, finish, to, target.row, add, add_row, small, small_row, rows, columns);
+        }
+    }
+}
+
+template <class P> void transform_output(const TransformOutput& a) {
+    if (a.epilogue.residual) return a.epilogue.pooled ? put_tiles<P, true, true>(a) : put_tiles<P, true, false>(a);
+    return a.epilogue.pooled ? put_tiles<P, false, true>(a) : put_tiles<P, false, false>(a);
+}
+
+template <class P> void store_sums(const StoreSums& a) {
+    using Channel = typename P::Channel;
+    using Result = typename P::Product::Result;
+    const Blocked* residual = a.epilogue.residual;
+    for (int g = 0; g < a.groups; ++g) {
+        const int group = a.first_group + g;
+        const Finish<Channel> finish(a.epilogue, group);
+        for (int x = 0; x < a.pixels; ++x) {
+            const F16 sum = load(reinterpret_cast<const Result*>(a.sums + x * a.row + g * 64));
+            Channel* to = pixel<Channel>(*a.target, a.image, group, a.y, a.x + x);
+            if (residual) store(to, finish(sum, pixel<Channel>(*residual, a.image, group, a.y, a.x + x)));
+            else store(to, finish(sum));
+        }
+    }
+}
+
+}  // namespace u2forge::U2FORGE_LEVEL
