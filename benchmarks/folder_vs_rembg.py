@@ -2,9 +2,10 @@
 
 Same photos, same official weights, same job (cut-outs as PNG, or masks), each a process of its own with its
 start-up, candidates interleaved (A B C A B C …), medians. rembg is installed into a virtual environment of its
-own (--peer-env) and finds its weights in u2forge's cache. Without FOLDER: the demo photos, eight times over.
+own (--peer-env) and finds its weights in u2forge's cache. Without FOLDER: the demo photos, eight times over. --model:
+files that `u2forge build` wrote, each a candidate too, as quantized models are not built without photos.
 
-    python benchmarks/folder_vs_rembg.py ~/photos --repeat 3 --json benchmarks/results/mine.json
+    python benchmarks/folder_vs_rembg.py ~/photos --repeat 3 --model qint16.onnx --json benchmarks/results/mine.json
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import u2forge
 from machine import commit
 from measured_process import Measured, run_measured
 from u2forge.measure.machine import machine_facts
+from u2forge.model_file.read import read_manifest
 from u2forge.verbs.demo_photos import demo_photos
 
 REMBG = "rembg[cpu,cli]==2.0.86"
@@ -44,6 +46,10 @@ def main() -> None:
         for precision in PRECISIONS:
             commands[f"u2forge {precision}"] = u2forge_command(
                 photos, scratch / precision, precision, options.job
+            )
+        for index, model in enumerate(options.model):
+            commands[f"u2forge {read_manifest(model).precision}, {model.name}"] = model_command(
+                photos, scratch / f"model{index}", model, options.job
             )
         runs = measure(commands, weights.parent, scratch, options.repeat)
         count = len(list(photos.iterdir()))
@@ -70,6 +76,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--job", choices=("cutout", "mask"), default="cutout")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--limit", type=int, help="take only the first N photos")
+    parser.add_argument("--model", nargs="+", type=Path, default=[], help="model files to measure besides")
     parser.add_argument("--peer-env", type=Path, default=HERE / ".venv-rembg")
     parser.add_argument("--json", type=Path, help="write the record here")
     return parser.parse_args()
@@ -102,8 +109,16 @@ def rembg_command(programs: Path, photos: Path, out: Path, job: str) -> list[str
 
 
 def u2forge_command(photos: Path, out: Path, precision: str, job: str) -> list[str]:
+    return [*_infer(photos, out, job), "--precision", precision]
+
+
+def model_command(photos: Path, out: Path, model: Path, job: str) -> list[str]:
+    return [*_infer(photos, out, job), "--model", str(model)]
+
+
+def _infer(photos: Path, out: Path, job: str) -> list[str]:
     program = [sys.executable, "-m", "u2forge.cli.main", "infer", str(photos), "--out", str(out)]
-    return [*program, "--precision", precision, "--output", job, "--json"]
+    return [*program, "--output", job, "--json"]
 
 
 def measure(

@@ -12,12 +12,21 @@ OURS = "u2forge"
 @dataclass(frozen=True)
 class Contender:
     """One row. worker: ours, or the peer whose environment and worker file have that name; model: for make_model;
-    options: what the peer's worker is told."""
+    options: what the peer's worker is told.
+
+    The rest is for ours: the engine and how it is opened (threads: None for as many as the others have), and variables
+    that its process has more.
+    """
 
     name: str
     worker: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    batch_size: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _torch(
@@ -27,14 +36,24 @@ def _torch(
     return Contender(f"PyTorch {name}", "pytorch", "safetensors", options)
 
 
-_OUR_CONTENDERS = tuple(
-    Contender(f"u2forge {mode}", OURS, mode)
-    for mode in ("force_float32", "force_float16", "qint8_mixed_float32")
-)
+def _ours(mode: str, *, engine: str, called: str) -> Contender:
+    return Contender(f"u2forge {called} {mode}", OURS, mode, engine=engine)
+
+
+def _native(mode: str) -> Contender:
+    return _ours(mode, engine="native", called="native")
+
+
+def _on_openvino(mode: str) -> Contender:
+    return _ours(mode, engine="openvino", called="OpenVINO")
+
+
+_NATIVE = tuple(map(_native, ("force_float32", "force_float16", "qint16_mixed_float32")))
 # The first of each group is what the others are compared with.
 NETWORK = (
     Contender("ONNX Runtime", "onnxruntime", "onnx"),
-    *_OUR_CONTENDERS,
+    *_NATIVE,
+    *map(_on_openvino, ("force_float32", "force_float16", "qint8_mixed_float32")),
     _torch("eager"),
     _torch("eager, channels last", channels_last=True),
     _torch("compiled", compiled=True),
@@ -49,4 +68,4 @@ NETWORK = (
     Contender("OpenVINO, NNCF on its own graph", "openvino", "nncf_openvino", {"hint": "f32"}),
     Contender("OpenVINO, NNCF on the ONNX graph", "openvino", "nncf_onnx", {"hint": "f32"}),
 )
-PICTURES = (Contender("rembg", "rembg", "rembg"), *_OUR_CONTENDERS)
+PICTURES = (Contender("rembg", "rembg", "rembg"), *_NATIVE, _on_openvino("qint8_mixed_float32"))

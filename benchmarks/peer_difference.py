@@ -1,4 +1,4 @@
-"""A peer's maps or masks against our float32 ones: how far apart they are, and whether it is another network."""
+"""An engine's maps or masks against our float32 ones: how far apart they are, and whether it is another network."""
 
 from __future__ import annotations
 
@@ -19,23 +19,30 @@ Maps = Sequence[Any]
 # the others, on average, by ten times less than this (docs/accuracy.md).
 # float16, which ARM processors run, gets bfloat16's limit: it rounds eight times finer, but overflows earlier, and no
 # such processor was at hand.
-_MOST = {"float32": 0.001, "bfloat16": 0.02, "bfloat16 storage": 0.02, "float16": 0.02, "int8": 0.05}
+_MOST = {
+    "float32": 0.001,
+    "bfloat16": 0.02,
+    "bfloat16 storage": 0.02,
+    "float16": 0.02,
+    "int16": 0.005,
+    "int8": 0.05,
+}
 
 
 class OtherNetworkError(Exception):
     """A peer's answers are too far from ours to be those of the same network."""
 
 
-def our_maps(model: Path, inputs: Path, *, threads: int) -> Maps:
-    """Our engine's maps (h, w) of the network inputs in an .npy file."""
-    with u2forge.open_segmenter(model, threads=threads) as segmenter:
+def our_maps(model: Path, inputs: Path, *, engine: str, threads: int) -> Maps:
+    """The maps (h, w) that an engine of ours makes of the network inputs in an .npy file."""
+    with u2forge.open_segmenter(model, engine=engine, threads=threads) as segmenter:
         name = segmenter.engine.info.inputs[0].name
         return [segmenter.engine.run({name: one[None]})["d0"][0, 0] for one in np.load(inputs)]
 
 
-def our_masks(model: Path, photos: Sequence[Path], *, pre: PreProfile, threads: int) -> Maps:
+def our_masks(model: Path, photos: Sequence[Path], *, engine: str, pre: PreProfile, threads: int) -> Maps:
     """Our masks (H, W) uint8 of photos."""
-    with u2forge.open_segmenter(model, pre=pre, threads=threads) as segmenter:
+    with u2forge.open_segmenter(model, engine=engine, pre=pre, threads=threads) as segmenter:
         return [segmenter.segment(read_picture(photo)).mask for photo in photos]
 
 

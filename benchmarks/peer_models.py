@@ -30,7 +30,12 @@ from u2forge.verbs.demo_photos import demo_photos
 MODEL = "u2net"
 SIZE = 320
 CALIBRATION_COUNT = 96
-OUR_MODES: tuple[PrecisionMode, ...] = ("force_float32", "force_float16", "qint8_mixed_float32")
+OUR_MODES: tuple[PrecisionMode, ...] = (
+    "force_float32",
+    "force_float16",
+    "qint8_mixed_float32",
+    "qint16_mixed_float32",
+)
 HERE = Path(__file__).resolve().parent
 WORKERS = HERE / "peer_workers"
 _LONGEST_CONVERSION_S = 3600

@@ -4,11 +4,11 @@
 
 Same weights, 1×3×320×320, same threads; each candidate a process of its own, all open at once, in turn
 (A B C A B C …). Peers run with their own defaults, each in a virtual environment of its own (--peer-envs), installed
-where it is not there. Beside the network alone: encoded pictures to encoded masks on disk, rembg against ours. Each
-peer's maps are compared with our float32 ones first. A peer that cannot be installed or opened, or computes something
-else, is a row that says why. Models are kept in --work, so that a second run starts at once. Without --photos and
---calibration: the demo photos, which is enough to time them. Interrupted, it records what it has, as `interrupted`, and
-leaves the document alone.
+where it is not there. Beside the network alone: encoded pictures to encoded masks on disk, rembg against ours. All maps
+are compared with those of our float32 on OpenVINO first. A peer that cannot be installed or opened, or computes
+something else, is a row that says why. Models are kept in --work, so that a second run starts at once. Without --photos
+and --calibration: the demo photos, which is enough to time them. Interrupted, it records what it has, as `interrupted`,
+and leaves the document alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -29,41 +28,33 @@ import numpy as np
 
 from machine import commit
 from marked_section import check_marks
+from measured_entry import (
+    Entry,
+    attempt,
+    chosen_photos,
+    is_wanted,
+    open_entry,
+    our_command,
+    ready_logs,
+    row_of,
+    tell,
+)
 from own_models import DEFAULT_WORK
 from peer_contenders import NETWORK, OURS, PICTURES, Contender
-from peer_difference import Maps, OtherNetworkError, differences, our_maps, our_masks
-from peer_environments import REQUIREMENTS, NotInstalledError, environment_python
-from peer_models import WORKERS, ModelFolder, NotMadeError, folder_name, make_model, network_inputs
+from peer_difference import Maps, differences, our_maps, our_masks
+from peer_environments import REQUIREMENTS, environment_python
+from peer_models import WORKERS, ModelFolder, folder_name, make_model, network_inputs
 from peers_document import DOCUMENT, SECTION, tables, write_document
 from u2forge.engine.processor import usable_processors
-from u2forge.errors import U2ForgeError
 from u2forge.measure.candidate import Candidate, Scenario
-from u2forge.measure.interleave import TurnLog, run_interleaved
+from u2forge.measure.interleave import run_interleaved
 from u2forge.measure.machine import machine_facts
-from u2forge.measure.spread import spread_of
-from u2forge.measure.stability import turn_drift
-from u2forge.measure.worker_process import OUR_WORKER, WorkerProcess
-from u2forge.pipeline.inputs import collect_inputs
 from u2forge.profiles import PreProfile
-from u2forge.verbs.calibration_data import evenly_spread
-from u2forge.verbs.demo_photos import demo_photos
 from write_record import check_place, write_record
 
 HERE = Path(__file__).resolve().parent
-WARM_UP_MS = 1000.0
-
-
-@dataclass
-class Entry:
-    """What is known of a contender so far. reason: why it has no figures."""
-
-    contender: Contender
-    command: Sequence[str] = ()
-    path: Path = Path()
-    opened: Mapping[str, Any] = field(default_factory=dict)
-    difference: Mapping[str, float] = field(default_factory=dict)
-    log: TurnLog | None = None
-    reason: str = ""
+# What every answer is compared with: our float32 on another engine than the fastest of ours.
+REFERENCE = ("force_float32", "openvino")
 
 
 class Group:
@@ -82,7 +73,7 @@ class Group:
         self._folder = ModelFolder(options.work, options.peer_envs, options.calibration)
         self._entries = [Entry(one) for one in contenders if is_wanted(one, options.only)]
         self._base = contenders[0].name
-        self._ours: dict[tuple[str, PreProfile], Maps] = {}
+        self._ours: dict[tuple[str, str, PreProfile], Maps] = {}
 
     def measure(self) -> None:
         """All are installed and converted first, then opened and compared, then timed in turn."""
@@ -95,7 +86,7 @@ class Group:
                 attempt(entry, partial(self._open, stack=stack, inputs=inputs))
                 attempt(entry, partial(self._compare, inputs=inputs))
             run_interleaved(
-                [entry.log for entry in self._entries if entry.log is not None and not entry.reason],
+                ready_logs(self._entries),
                 iterations=self._options.iterations,
                 seconds=self._options.seconds,
                 after_turn=tell,
@@ -113,7 +104,7 @@ class Group:
     def _prepare(self, entry: Entry) -> None:
         contender = entry.contender
         if contender.worker == OURS:
-            entry.command = OUR_WORKER
+            entry.command = our_command(contender)
         else:
             python = environment_python(contender.worker, folder=self._folder.environments)
             entry.command = (str(python), str(WORKERS / f"{contender.worker}_worker.py"))
@@ -121,48 +112,44 @@ class Group:
 
     def _open(self, entry: Entry, *, stack: ExitStack, inputs: Path) -> None:
         contender = entry.contender
-        print(f"opening {contender.name} {dict(contender.options) or ''}", file=sys.stderr)
         ours = contender.worker == OURS
         # Ours prepares the photos itself, into the arrays that the peers' networks get.
         read = self._photos if ours or self._scenario == "pipeline" else [inputs]
         candidate = Candidate(
             model=contender.name,
             path=str(entry.path),
-            engine="auto" if ours else contender.worker,
+            engine=contender.engine if ours else contender.worker,
             threads=self._options.threads,
             inputs=tuple(str(path) for path in read),
             scenario=self._scenario,
         )
         request = candidate.as_dict() if ours else {**candidate.as_dict(), "options": dict(contender.options)}
-        worker = stack.enter_context(WorkerProcess(entry.command, label=contender.name))
-        entry.log = TurnLog(worker)
-        entry.opened = worker.ask({"open": request})["opened"]
-        worker.ask({"warm_up": WARM_UP_MS})
+        open_entry(entry, request, stack)
 
     def _compare(self, entry: Entry, *, inputs: Path) -> None:
-        """Notes how far the entry's answers are from our float32 ones."""
+        """Notes how far the entry's answers are from our float32 ones on OpenVINO."""
         assert entry.log is not None
         ours = entry.contender.worker == OURS
         # rembg shrinks and enlarges otherwise than upstream does; our profile of its name does the same.
         pre: PreProfile = "rembg" if entry.contender.worker == "rembg" else "official"
         if ours:
-            found = self._our_answers(entry.contender.model, pre, inputs)
+            found = self._our_answers(entry.contender.model, entry.contender.engine, pre, inputs)
         else:
             path = entry.log.worker.ask({"check": str(inputs.with_name("answers.npz"))})["checked"]
             with np.load(path) as answers:
                 found = [answers[name] for name in answers.files]
-        expected = self._our_answers("force_float32", pre, inputs)
+        expected = self._our_answers(*REFERENCE, pre, inputs)
         entry.difference = differences(expected, found, executed=entry.opened["executed"])
 
-    def _our_answers(self, mode: str, pre: PreProfile, inputs: Path) -> Maps:
-        if (mode, pre) not in self._ours:
+    def _our_answers(self, mode: str, engine: str, pre: PreProfile, inputs: Path) -> Maps:
+        if (mode, engine, pre) not in self._ours:
             model, threads = make_model(mode, self._folder), self._options.threads
-            self._ours[mode, pre] = (
-                our_maps(model, inputs, threads=threads)
+            self._ours[mode, engine, pre] = (
+                our_maps(model, inputs, engine=engine, threads=threads)
                 if self._scenario == "latency"
-                else our_masks(model, self._photos, pre=pre, threads=threads)
+                else our_masks(model, self._photos, engine=engine, pre=pre, threads=threads)
             )
-        return self._ours[mode, pre]
+        return self._ours[mode, engine, pre]
 
 
 def main() -> None:
@@ -229,71 +216,6 @@ def parse_options() -> argparse.Namespace:
         folder = getattr(options, name)
         setattr(options, name, None if folder is None else folder.expanduser().resolve())
     return options
-
-
-def chosen_photos(folder: Path | None, count: int) -> list[Path]:
-    found = demo_photos() if folder is None else [item.path for item in collect_inputs([folder])]
-    return [photo.resolve() for photo in evenly_spread(found, count)]
-
-
-def is_wanted(contender: Contender, words: Sequence[str] | None) -> bool:
-    return words is None or any(word in contender.name for word in words)
-
-
-def attempt(entry: Entry, step: Callable[[Entry], None]) -> None:
-    """Does the step where none failed before; its failure is the entry's reason."""
-    if entry.reason:
-        return
-    try:
-        step(entry)
-    except (NotInstalledError, NotMadeError, OtherNetworkError, U2ForgeError) as error:
-        entry.reason = " ".join(str(error).split())[:500]
-        print(f"{entry.contender.name}: {entry.reason}", file=sys.stderr)
-        if entry.log is not None:
-            entry.log.worker.close()
-
-
-def tell(log: TurnLog) -> None:
-    if log.error is None:
-        print(f"{log.worker.label}: {np.median(log.turns[-1].samples['latency']):.1f} ms", file=sys.stderr)
-
-
-def row_of(entry: Entry, scenario: Scenario) -> dict[str, Any]:
-    """ms: of the network alone the median of all inferences; of whole pictures the time of all turns by their
-    number."""
-    log = entry.log
-    reason = entry.reason or (str(log.error) if log is not None and log.error is not None else "")
-    if not reason and (log is None or not log.turns):
-        reason = "interrupted before its first turn"
-    row: dict[str, Any] = {
-        "candidate": entry.contender.name,
-        "options": dict(entry.contender.options),
-        "status": "failed" if reason else "complete",
-        **{key: entry.opened[key] for key in ("engine", "engine_version", "executed") if key in entry.opened},
-        **{key: round(value, 6) for key, value in entry.difference.items()},
-    }
-    if reason or log is None:
-        return {**row, "reason": reason}
-    latency = spread_of(log.samples("latency"), (10, 90))
-    each_turn_ms = [
-        float(np.median(turn.samples["latency"]))
-        if scenario == "latency"
-        else 1000 * turn.wall_s / len(turn.samples["latency"])
-        for turn in log.turns
-    ]
-    row |= {
-        "ms": round(latency.median if scenario == "latency" else 1000 * log.wall_s / log.iterations, 2),
-        "iterations": log.iterations,
-        "turns_ms": [round(one, 2) for one in each_turn_ms],
-        "processors_busy": round(sum(turn.cpu_s for turn in log.turns) / log.wall_s, 2),
-        "opening_s": round(sum(entry.opened["opening_ms"].values()) / 1000, 2),
-    }
-    if scenario == "latency":
-        row["p10_ms"], row["p90_ms"] = (round(latency.percentiles[percent], 2) for percent in (10, 90))
-        row["variation"] = round(latency.variation, 4)
-        drift = turn_drift(each_turn_ms)
-        row["drift"] = None if drift is None else round(drift, 4)
-    return row
 
 
 if __name__ == "__main__":

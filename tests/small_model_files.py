@@ -100,6 +100,45 @@ def network_proto(
     return graph_proto(nodes, inputs, outputs, weights), inputs, outputs
 
 
+def rectified_proto(
+    *, batch: int | None = 1, embedded: bool = False, channels: int = 8
+) -> tuple[onnx.ModelProto, list[TensorSpec], list[TensorSpec]]:
+    """The same with what is upsampled rectified, as in a U²-Net: every engine runs it. embedded: as build embeds it."""
+    from u2forge.passes.embed_preprocessing import EmbedPreprocessing
+
+    proto, inputs, outputs = network_proto(batch=batch, channels=channels)
+    resize = next(node for node in proto.graph.node if node.op_type == "Resize")
+    resize.input[0] = "rectified"
+    nodes = list(proto.graph.node)
+    nodes.insert(nodes.index(resize), helper.make_node("Relu", ["d"], ["rectified"]))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    if not embedded:
+        return proto, inputs, outputs
+    model = onnx_ir.serde.deserialize_model(proto)
+    EmbedPreprocessing()(model)
+    proto = onnx_ir.serde.serialize_model(model)
+    return proto, [TensorSpec("image", (batch, 16, 16, 3), "uint8", "NHWC")], outputs
+
+
+def doubled_proto() -> tuple[onnx.ModelProto, list[TensorSpec], list[TensorSpec]]:
+    """One input of values that are not negative, and two outputs: total, twice as much, and difference, which is 0."""
+    shape = (1, 1, 4, 4)
+    kernels = np.zeros((3, 1, 1, 3, 3), np.float32)
+    kernels[:, 0, 0, 1, 1] = 1, 2, 0
+    inputs = [TensorSpec("value", shape, "float32", "NCHW")]
+    outputs = [TensorSpec(name, shape, "float32", "NCHW") for name in ("total", "difference")]
+    pads = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["value", "one"], ["copied"], **pads),
+        helper.make_node("Relu", ["copied"], ["rectified"]),
+        helper.make_node("Conv", ["rectified", "two"], ["total"], **pads),
+        helper.make_node("Conv", ["rectified", "zero"], ["difference"], **pads),
+    ]
+    weights = dict(zip(("one", "two", "zero"), kernels, strict=True))
+    return graph_proto(nodes, inputs, outputs, weights), inputs, outputs
+
+
 def two_by_two_proto() -> tuple[onnx.ModelProto, list[TensorSpec], list[TensorSpec]]:
     """Two inputs and two outputs: left + right, left - right."""
     shape = (1, 1, 4, 4)

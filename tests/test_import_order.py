@@ -13,7 +13,7 @@ import pytest
 import u2forge
 
 ROOT = Path(u2forge.__file__).parent
-ORDER = "weights graph passes quantize model_file engine pipeline evaluate measure report verbs cli".split()
+ORDER = "weights graph passes quantize model_file native engine pipeline evaluate measure report verbs cli".split()
 HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy", "pynvml"}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +12,8 @@ from u2forge.engine import availability, registry
 from u2forge.engine.availability import DeviceStatus, EngineStatus, available_engines
 from u2forge.engine.registry import ENGINES
 from u2forge.errors import EngineError
+from u2forge.native import built
+from u2forge.native.built import BUILD_COMMAND
 from u2forge.precision import PRECISION_MODES
 
 
@@ -19,9 +21,8 @@ def test_every_engine_is_listed_with_what_it_really_runs_in() -> None:
     statuses = available_engines()
     assert [status.engine for status in statuses] == list(ENGINES)
     for status in statuses:
-        installed = importlib.util.find_spec(ENGINES[status.engine].package) is not None
-        assert status.available == installed
-        if not installed:
+        assert status.available == ENGINES[status.engine].installed
+        if not status.available:
             continue
         assert status.version
         processor = next(device for device in status.devices if device.device.lower() == "cpu")
@@ -32,24 +33,38 @@ def test_every_engine_is_listed_with_what_it_really_runs_in() -> None:
 
 
 def test_what_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "find_spec", lambda name: None)
-    for status in available_engines():
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    native, *others = available_engines()
+    assert [status.engine for status in others] == ["openvino", "onnxruntime"]
+    for status in others:
         assert not status.available
         assert str(status) == (
-            f"{status.engine}: not available: the package {ENGINES[status.engine].package} is not installed. "
+            f"{status.engine}: not available: the package {ENGINES[status.engine].module} is not installed. "
             f"To mend: `pip install '{status.engine}'` (u2forge's extra [{status.engine}])"
         )
+    assert not native.available
+    assert str(native) == f"native: not available: {native.reason}. To mend: {BUILD_COMMAND}"
+    assert native.reason == built.not_built_reason()
+
+
+def test_kernels_that_were_not_built_say_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    monkeypatch.setattr(built, "_REASON", tmp_path / "not_built.txt")
+    assert ENGINES["native"].missing == "its kernels were not built with this installation of u2forge"
+    (tmp_path / "not_built.txt").write_text("no C++17 compiler was found: g++: command not found\n")
+    assert available_engines()[0].reason == "no C++17 compiler was found: g++: command not found"
+    assert "pip install ." in str(available_engines()[0].install)
 
 
 def test_a_broken_installation_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     load = importlib.import_module
 
     def broken(name: str) -> object:
-        if name in ("openvino", "onnxruntime"):
+        if name in {entry.module for entry in ENGINES.values()}:
             raise OSError("libtbb.so.12: cannot open shared object file")
         return load(name)
 
-    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(registry, "find_spec", lambda name: object())
     monkeypatch.setattr(registry.importlib, "import_module", broken)
     for status in available_engines():
         assert status.reason == "it does not load (libtbb.so.12: cannot open shared object file)"
@@ -60,7 +75,7 @@ def test_an_engine_that_loads_and_fails_is_a_reason(monkeypatch: pytest.MonkeyPa
     def fail(name: str) -> list[str]:
         raise RuntimeError("no plugins.xml")
 
-    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(registry, "find_spec", lambda name: object())
     monkeypatch.setattr(availability, "engine_devices", fail)
     assert {status.reason for status in available_engines()} == {"it does not work (no plugins.xml)"}
 
@@ -69,7 +84,7 @@ def test_a_device_that_refuses_a_mode_says_why(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: object) -> None:
         raise EngineError(where="here", expected="a driver", found="none of that kind", fix="install one")
 
-    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    monkeypatch.setattr(registry, "find_spec", lambda name: object())
     monkeypatch.setattr(availability, "engine_devices", lambda name: ["npu"])
     monkeypatch.setattr(availability, "_opened_info", refuse)
     for status in available_engines():

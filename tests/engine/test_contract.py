@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +16,20 @@ import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from small_model_files import graph_proto, network_proto, picture_batch, two_by_two_proto, write_proto
+from small_model_files import (
+    doubled_proto,
+    graph_proto,
+    picture_batch,
+    rectified_proto,
+    two_by_two_proto,
+    write_proto,
+)
 from u2forge.engine.protocol import Engine, EngineOptions, Phases
 from u2forge.engine.registry import ENGINES, open_engine
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError
 from u2forge.tensor_spec import TensorSpec
 
-INSTALLED = [name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.package)]
+INSTALLED = [name for name, entry in ENGINES.items() if entry.installed]
 # Sums of some dozen products of float32 in another order.
 TOLERANCE = 1e-5
 Open = Callable[..., Engine]
@@ -57,7 +63,7 @@ def expected(proto: onnx.ModelProto, inputs: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("embedded", [False, True])
 def test_the_numbers_are_the_reference_evaluators(opened: Open, embedded: bool, streams: int) -> None:
-    parts = network_proto(embedded=embedded)
+    parts = rectified_proto(embedded=embedded)
     engine = opened(parts, streams=streams)
     inputs = {parts[1][0].name: picture_batch(parts[1][0])}
     answer = engine.run(inputs)
@@ -66,7 +72,11 @@ def test_the_numbers_are_the_reference_evaluators(opened: Open, embedded: bool, 
     np.testing.assert_allclose(answer["d0"], expected(parts[0], inputs)["d0"], atol=TOLERANCE)
 
 
-def test_two_inputs_and_two_outputs_in_order(opened: Open) -> None:
+def test_two_inputs_and_two_outputs_in_order(opened: Open, name: str) -> None:
+    if name == "native":
+        with pytest.raises(EngineError, match="graph: expected one input; found 'left', 'right'"):
+            opened(two_by_two_proto())
+        return
     parts = two_by_two_proto()
     inputs = {spec.name: picture_batch(spec, seed=seed) for seed, spec in enumerate(parts[1])}
     answer = opened(parts).run(dict(reversed(inputs.items())))
@@ -76,7 +86,7 @@ def test_two_inputs_and_two_outputs_in_order(opened: Open) -> None:
 
 
 def test_any_batch_size_where_the_model_says_so(opened: Open) -> None:
-    parts = network_proto(batch=None)
+    parts = rectified_proto(batch=None)
     engine = opened(parts)
     for batch in (1, 3, 2):
         inputs = {"x": picture_batch(parts[1][0], batch=batch)}
@@ -84,7 +94,7 @@ def test_any_batch_size_where_the_model_says_so(opened: Open) -> None:
 
 
 def test_arrays_of_any_memory_order(opened: Open) -> None:
-    parts = network_proto()
+    parts = rectified_proto()
     engine = opened(parts)
     array = picture_batch(parts[1][0])
     read_only = array.copy()
@@ -95,18 +105,17 @@ def test_arrays_of_any_memory_order(opened: Open) -> None:
 
 
 def test_one_net_fits_no_other_byte_order(opened: Open) -> None:
-    parts = network_proto()
+    parts = rectified_proto()
     with pytest.raises(InputError, match="tensor 'x': expected float32"):
         opened(parts).run({"x": picture_batch(parts[1][0]).astype(">f4")})
 
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_answers_stay_with_their_questions(opened: Open, streams: int) -> None:
-    engine = opened(two_by_two_proto(), streams=streams)
+    engine = opened(doubled_proto(), streams=streams)
 
     def ask(value: int) -> tuple[int, float, float]:
-        left = np.full((1, 1, 4, 4), value, np.float32)
-        answer = engine.submit({"left": left, "right": left}).result(timeout=60)
+        answer = engine.submit({"value": np.full((1, 1, 4, 4), value, np.float32)}).result(timeout=60)
         return value, float(answer["total"].mean()), float(np.abs(answer["difference"]).max())
 
     with ThreadPoolExecutor(6) as askers:
@@ -116,20 +125,20 @@ def test_answers_stay_with_their_questions(opened: Open, streams: int) -> None:
 
 
 def test_results_belong_to_the_caller_and_inputs_may_be_used_again(opened: Open) -> None:
-    engine = opened(two_by_two_proto())
-    left, right = np.ones((1, 1, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.float32)
-    first = engine.run({"left": left, "right": right})["total"]
-    left[:] = 7
-    second = engine.run({"left": left, "right": right})["total"]
-    assert (first == 1).all()
-    assert (second == 7).all()
+    engine = opened(doubled_proto())
+    value = np.ones((1, 1, 4, 4), np.float32)
+    first = engine.run({"value": value})["total"]
+    value[:] = 7
+    second = engine.run({"value": value})["total"]
+    assert (first == 2).all()
+    assert (second == 14).all()
     first[:] = -1
-    assert (engine.run({"left": left, "right": right})["total"] == 7).all()
+    assert (engine.run({"value": value})["total"] == 14).all()
     assert not np.shares_memory(first, second)
 
 
 def test_a_failure_comes_through_the_future(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = opened(two_by_two_proto())
+    engine = opened(doubled_proto())
     zeros = np.zeros((1, 1, 4, 4), np.float32)
 
     def fail(*_: object) -> None:
@@ -137,34 +146,34 @@ def test_a_failure_comes_through_the_future(opened: Open, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "_infer", fail)  # type: ignore[attr-defined]
-        future = engine.submit({"left": zeros, "right": zeros})
+        future = engine.submit({"value": zeros})
         with pytest.raises(EngineError, match=r"inference: expected an answer; found the device is on fire"):
             future.result(timeout=60)
-    assert (engine.run({"left": zeros, "right": zeros})["total"] == 0).all()
+    assert (engine.run({"value": zeros})["total"] == 0).all()
 
 
 def test_closing_waits_and_a_second_time_does_nothing(opened: Open) -> None:
-    engine = opened(two_by_two_proto(), streams=2)
+    engine = opened(doubled_proto(), streams=2)
     ones = np.ones((1, 1, 4, 4), np.float32)
-    futures = [engine.submit({"left": ones, "right": ones}) for _ in range(20)]
+    futures = [engine.submit({"value": ones}) for _ in range(20)]
     engine.close()
     assert all(future.done() and (future.result()["total"] == 2).all() for future in futures)
     engine.close()
     with pytest.raises(EngineError, match="expected an open engine; found a closed one"):
-        engine.submit({"left": ones, "right": ones})
+        engine.submit({"value": ones})
     with pytest.raises(EngineError, match="found a closed one"):
-        engine.run({"left": ones, "right": ones})
+        engine.run({"value": ones})
 
 
 def test_closing_from_one_thread_while_others_submit(opened: Open) -> None:
-    engine = opened(two_by_two_proto(), streams=2)
+    engine = opened(doubled_proto(), streams=2)
     ones = np.ones((1, 1, 4, 4), np.float32)
     wrong: list[BaseException] = []
 
     def ask() -> None:
         try:
             while True:
-                assert (engine.run({"left": ones, "right": ones})["total"] == 2).all()
+                assert (engine.run({"value": ones})["total"] == 2).all()
         except EngineError as error:
             if "a closed one" not in str(error):
                 wrong.append(error)
@@ -195,13 +204,13 @@ def test_closing_from_one_thread_while_others_submit(opened: Open) -> None:
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(opened: Open, inputs: dict[str, Any], wording: str) -> None:
-    engine = opened(network_proto())
+    engine = opened(rectified_proto())
     with pytest.raises(InputError, match=wording):
         engine.submit(inputs)
 
 
 def test_info_says_what_was_asked_and_what_runs(opened: Open, name: str) -> None:
-    parts = network_proto()
+    parts = rectified_proto()
     info = opened(parts, threads=1).info
     assert (info.engine, info.precision_asked, info.precision_executed) == (name, "force_float32", "float32")
     assert (info.threads, info.streams) == (1, 1)
@@ -213,27 +222,28 @@ def test_info_says_what_was_asked_and_what_runs(opened: Open, name: str) -> None
 
 
 def test_more_streams_than_threads(opened: Open) -> None:
-    engine = opened(two_by_two_proto(), streams=5, threads=2)
+    engine = opened(doubled_proto(), streams=5, threads=2)
     assert (engine.info.streams, engine.info.threads) == (2, 2)
     ones = np.ones((1, 1, 4, 4), np.float32)
-    futures = [engine.submit({"left": ones, "right": ones}) for _ in range(10)]
+    futures = [engine.submit({"value": ones}) for _ in range(10)]
     assert all((future.result(timeout=60)["total"] == 2).all() for future in futures)
 
 
 def test_a_missing_device_is_an_error_that_lists_what_is_there(opened: Open, name: str) -> None:
     asked = "npu" if name == "openvino" else "tensorrt"
     with pytest.raises(EngineError, match=rf"engine '{name}', device '{asked}': expected one of .*(cpu|CPU)"):
-        opened(network_proto(), device=asked)
+        opened(rectified_proto(), device=asked)
 
 
 def test_an_unknown_device_is_an_error(opened: Open) -> None:
     with pytest.raises((EngineError, InputError), match="device 'abacus'"):
-        opened(network_proto(), device="abacus")
+        opened(rectified_proto(), device="abacus")
 
 
 def test_a_device_by_name_in_any_case(opened: Open) -> None:
     assert (
-        opened(network_proto(), device="cpu").info.device == opened(network_proto(), device="CPU").info.device
+        opened(rectified_proto(), device="cpu").info.device
+        == opened(rectified_proto(), device="CPU").info.device
     )
 
 
@@ -243,7 +253,12 @@ def test_a_graph_that_the_engine_cannot_compile(opened: Open, name: str) -> None
     unknown = helper.make_node("Frobnicate", ["x"], ["d0"], domain="example.unknown")
     proto = graph_proto([unknown], [spec], [result], {})
     proto.opset_import.append(helper.make_opsetid("example.unknown", 1))
-    with pytest.raises(EngineError, match=rf"engine '{name}' on (cpu|CPU), model .*: expected a graph that"):
+    where = (
+        "node 'd0': expected one of the operators"
+        if name == "native"
+        else "on (cpu|CPU), model .*: expected a"
+    )
+    with pytest.raises(EngineError, match=rf"engine '{name}'(, | ){where}"):
         opened((proto, [spec], [result]))
 
 
@@ -258,7 +273,7 @@ def test_shapes_that_contradict_are_refused(opened: Open) -> None:
 
 
 def test_a_damaged_model_file_never_reaches_the_engine(name: str, tmp_path: Path) -> None:
-    path = write_proto(network_proto(), tmp_path / "model.onnx")
+    path = write_proto(rectified_proto(), tmp_path / "model.onnx")
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
@@ -273,49 +288,57 @@ def test_options_of_less_than_one_are_refused(options: dict[str, int]) -> None:
 
 
 def test_an_unknown_engine_is_told_the_near_name(tmp_path: Path) -> None:
-    path = write_proto(network_proto(), tmp_path / "model.onnx")
+    path = write_proto(rectified_proto(), tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"found 'OpenVINOO'. To mend: did you mean 'openvino'\?"):
         open_engine(path, engine="OpenVINOO")
-    with pytest.raises(InputError, match="expected auto or one of openvino, onnxruntime; found 'qqq'"):
+    with pytest.raises(
+        InputError, match="expected auto or one of native, openvino, onnxruntime; found 'qqq'"
+    ):
         open_engine(path, engine="qqq")
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_proto(network_proto(), tmp_path / "model.onnx")
+    path = write_proto(rectified_proto(), tmp_path / "model.onnx")
     monkeypatch.setattr("u2forge.engine.registry.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"not installed. To mend: run `pip install 'openvino'`"):
         open_engine(path, engine="openvino")
-    with pytest.raises(MissingDependencyError, match=r"engine 'auto': expected one of openvino, onnxruntime"):
+    with pytest.raises(
+        MissingDependencyError, match=r"engine 'native': .* To mend: run `pip install --force-re"
+    ):
+        open_engine(path, engine="native")
+    with pytest.raises(
+        MissingDependencyError, match=r"engine 'auto': expected one of native, openvino, onnx"
+    ):
         open_engine(path)
 
 
 def test_an_engine_that_does_not_load_says_why(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_proto(network_proto(), tmp_path / "model.onnx")
+    path = write_proto(rectified_proto(), tmp_path / "model.onnx")
 
     def broken(package: str) -> None:
         raise OSError("libtbb.so.12: cannot open shared object file")
 
     monkeypatch.setattr("u2forge.engine.registry.importlib.import_module", broken)
-    with pytest.raises(MissingDependencyError, match=rf"package {name} to load; found libtbb"):
+    with pytest.raises(MissingDependencyError, match=rf"module {ENGINES[name].module} to load; found libtbb"):
         open_engine(path, engine=name)
 
 
 def test_a_manifest_that_the_graph_does_not_fit_is_refused(opened: Open) -> None:
-    proto, inputs, outputs = two_by_two_proto()
-    larger = TensorSpec("left", (1, 1, 8, 8), "float32", "NCHW")
-    with pytest.raises(ModelError, match=r"input 'left' as float32 \(1, 1, 8, 8\)"):
-        opened((proto, [larger, inputs[1]], outputs))
+    proto, inputs, outputs = doubled_proto()
+    larger = TensorSpec("value", (1, 1, 8, 8), "float32", "NCHW")
+    with pytest.raises(ModelError, match=r"input 'value' as float32 \(1, 1, 8, 8\)"):
+        opened((proto, [larger], outputs))
     bytes_out = TensorSpec("total", (1, 1, 4, 4), "uint8", "NCHW")
     with pytest.raises(ModelError, match="output 'total' as uint8"):
         opened((proto, inputs, [bytes_out, outputs[1]]))
 
 
 def test_the_phases_of_an_inference_are_told(opened: Open) -> None:
-    parts = network_proto()
+    parts = rectified_proto()
     engine = opened(parts)
     assert set(engine.info.opening_ms) == {"engine", "contexts"}
     assert min(engine.info.opening_ms.values()) > 0
@@ -330,7 +353,7 @@ def test_the_phases_of_an_inference_are_told(opened: Open) -> None:
 
 
 def test_running_after_close_is_refused_and_running_ones_end_first(opened: Open) -> None:
-    parts = network_proto()
+    parts = rectified_proto()
     engine = opened(parts, streams=2)
     inputs = {"x": picture_batch(parts[1][0])}
     right = engine.run(inputs)["d0"]

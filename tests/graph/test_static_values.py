@@ -61,6 +61,19 @@ def test_contradicting_shapes_name_the_node() -> None:
         StaticValues(model)
 
 
+def test_a_type_that_an_operator_does_not_take_is_an_error() -> None:
+    model = graph("g (uint8[4] x) => (uint8[4] y) { [no] y = Sigmoid(x) }")
+    with pytest.raises(ModelError, match=r"node 'no' \(Sigmoid\): expected .*; found .*tensor\(uint8\)"):
+        StaticValues(model)
+
+
+def test_a_name_that_is_no_text_is_an_error() -> None:
+    model = graph("g (float[4] x) => (float[4] y) { y = Sigmoid(x) }")
+    model.graph[0].name = b"\xff"  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=r"\(Sigmoid\)"):
+        StaticValues(model)
+
+
 def test_an_operator_unknown_to_onnx_is_an_error_and_a_foreign_one_is_not() -> None:
     model = graph("g (float[4] x) => (float[4] y) { y = Relu(x) }")
     model.graph[0].op_type = "Rleu"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from u2forge.measure.layer_profile import (
 from u2forge.measure.layer_times import LayerTable
 from u2forge.measure.roofline import Roofline
 
-INSTALLED = [name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.package)]
+INSTALLED = [name for name, entry in ENGINES.items() if entry.installed]
 PEAKS = Roofline({"float32": 100.0, "bfloat16": 200.0, "int8": 400.0}, 20.0)
 WORK = GraphWork(
     macs={"stage1.conv": 6_000_000, "stage1d.conv": 2_000_000, "outconv": 1_000_000},

@@ -12,6 +12,7 @@ from PIL import Image
 
 import u2forge
 from u2forge.cli import main as cli
+from u2forge.engine.registry import ENGINES
 from u2forge.errors import AccuracyError, InputError
 from u2forge.graph.architecture import architecture_of, expected_parameters
 from u2forge.graph.read_onnx import read_onnx
@@ -142,7 +143,8 @@ def test_16_bits_lose_next_to_nothing_and_carry_native_ranges(
     checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "int16.onnx"
-    manifest = build(checkpoint, path, pictures, precision="qint16_mixed_float32", max_loss=0.002)
+    int16 = {"precision": "qint16_mixed_float32", "engine": "onnxruntime", "max_loss": 0.002}
+    manifest = build(checkpoint, path, pictures, **int16)
     assert manifest.quantization is not None
     accuracy = manifest.quantization.accuracy
     assert accuracy is not None
@@ -154,6 +156,40 @@ def test_16_bits_lose_next_to_nothing_and_carry_native_ranges(
     ranges = read_native_ranges(model)
     assert len(ranges.tile_maximum["stage1.rebnconv1.conv_s1"]) == 36
     assert set(ranges.pre_activation) >= {"stage1.rebnconvin.conv_s1", "side1"}
+
+
+def test_16_bits_are_checked_where_they_will_run(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int16.onnx"
+    manifest = build(checkpoint, path, pictures, precision="qint16_mixed_float32")
+    assert manifest.quantization is not None
+    accuracy = manifest.quantization.accuracy
+    assert accuracy is not None
+    with u2forge.open_segmenter(path) as segmenter:
+        info = segmenter.engine.info
+    if not ENGINES["native"].installed:
+        assert accuracy.engine.startswith("onnxruntime")
+        return
+    assert accuracy.engine == f"native {info.version}"
+    assert (info.engine, info.precision_executed, accuracy.executed) == ("native", "int16", "int16")
+    # 4095 levels in place of 127, of a network whose logits are eight times as steep as they are noisy.
+    assert accuracy.mean_difference < 0.004
+
+
+@pytest.mark.skipif(not ENGINES["native"].installed, reason="the native engine is not built")
+def test_where_the_gate_fails_on_the_native_engine_no_layer_stays_in_float(
+    checkpoint: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        AccuracyError, match=r"runs no model with some layers in float.* or --engine onnxruntime"
+    ):
+        build(
+            checkpoint,
+            tmp_path / "m.onnx",
+            pictures,
+            precision="qint16_mixed_float32",
+            max_loss=4e-4,
+            min_iou=0,
+        )
 
 
 def test_the_gate_of_16_bits_can_fail(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:

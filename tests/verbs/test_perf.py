@@ -281,7 +281,10 @@ def test_where_all_fail_the_reason_is_raised(broken: Path, tmp_path: Path) -> No
         ({"precision": ["int8"]}, "'precision': expected one of force_float32"),
         ({"precision": ["force_float16"]}, "expected force_float32, which the file was built for"),
         ({"batch_size": [1, 4]}, "--batch-size: expected 1, which the file was built for; found 4"),
-        ({"engine": "tensorflow"}, "expected auto or one of openvino, onnxruntime; found 'tensorflow'"),
+        (
+            {"engine": "tensorflow"},
+            "expected auto or one of native, openvino, onnxruntime; found 'tensorflow'",
+        ),
         ({"input": "nowhere.jpg"}, "nowhere"),
         ({"json": "model.onnx"}, r"expected a file name that ends in \.json; found 'model\.onnx'"),
         ({"csv": "table"}, r"expected a file name that ends in \.csv"),
@@ -306,7 +309,10 @@ def test_no_model_and_no_such_model(tmp_path: Path) -> None:
 
 def test_an_engine_that_is_not_installed(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda package: None)
-    with pytest.raises(MissingDependencyError, match="expected the package openvino; found not installed"):
+    with pytest.raises(
+        MissingDependencyError,
+        match="expected the module openvino; found the package openvino is not installed",
+    ):
         u2forge.perf(tiny_model, engine="openvino")
 
 

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from u2forge.engine.probe_model import write_probe_model
@@ -57,15 +56,15 @@ def available_engines() -> list[EngineStatus]:
 
 def _status(name: str) -> EngineStatus:
     entry = ENGINES[name]
-    if find_spec(entry.package) is None:
-        return EngineStatus(name, None, (), f"the package {entry.package} is not installed", entry.install)
+    if not entry.installed:
+        return EngineStatus(name, None, (), entry.missing, entry.install)
     try:
         devices = tuple(_device_status(name, device) for device in engine_devices(name))
     except U2ForgeError as error:
         return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.install)
     except Exception as error:  # nor may one that loads and then fails stop the list
         return EngineStatus(name, None, (), f"it does not work ({error})", entry.install)
-    return EngineStatus(name, _version(entry.package), devices)
+    return EngineStatus(name, _version(entry.module.split(".")[0]), devices)
 
 
 def _device_status(name: str, device: str) -> DeviceStatus:

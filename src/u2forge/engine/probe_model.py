@@ -17,15 +17,18 @@ from u2forge.tensor_spec import TensorSpec
 if TYPE_CHECKING:
     import onnx
 
+    from u2forge.quantize.native_ranges import NativeRanges
+
 
 @dataclass(frozen=True)
 class ProbeShape:
-    """A chain of equal convolutions: channels in and out, kernel × kernel, on size × size pictures."""
+    """A chain of equal convolutions, rectified but for the last: channels in and out, kernel × kernel, on size × size
+    pictures."""
 
     channels: int
     size: int
     kernel: int = 3
-    layers: int = 2
+    layers: int = 4
 
     @property
     def macs(self) -> int:
@@ -46,6 +49,8 @@ def write_probe_model(path: Path, precision: PrecisionMode, *, probe: ProbeShape
     import onnx
     import onnx_ir
 
+    from u2forge.quantize.native_ranges import add_native_ranges
+
     shape = (1, probe.channels, probe.size, probe.size)
     bits = quantized_bits(precision)
     nodes: list[onnx.NodeProto] = []
@@ -53,17 +58,20 @@ def write_probe_model(path: Path, precision: PrecisionMode, *, probe: ProbeShape
     source = "image"
     for index in range(1, probe.layers + 1):
         rounded = source if bits is None else _rounded(nodes, source)
-        source = "d0" if index == probe.layers else f"between_{index}"
+        sums = "d0" if index == probe.layers else f"sums_{index}"
         nodes.append(
             onnx.helper.make_node(
                 "Conv",
                 [rounded, weights],
-                [source],
+                [sums],
                 name=f"layer_{index}",
                 kernel_shape=[probe.kernel] * 2,
                 pads=[probe.kernel // 2] * 4,
             )
         )
+        if index < probe.layers:
+            source = f"between_{index}"
+            nodes.append(onnx.helper.make_node("Relu", [sums], [source], name=f"rectified_{index}"))
     if bits is not None:
         constants |= {
             "scale": np.array(1 / 255 if bits == 8 else 1 / 65535, np.float32),
@@ -92,7 +100,25 @@ def write_probe_model(path: Path, precision: PrecisionMode, *, probe: ProbeShape
         embedded_preprocessing=False,
         tools={},
     )
-    write_model(onnx_ir.serde.deserialize_model(proto), manifest, path)
+    model = onnx_ir.serde.deserialize_model(proto)
+    if bits == 16:
+        add_native_ranges(model, _ranges(probe))
+    write_model(model, manifest, path)
+
+
+def _ranges(probe: ProbeShape) -> NativeRanges:
+    """Of pictures from 0 to 1."""
+    from u2forge.quantize.native_ranges import NativeRanges
+
+    zeros, ones = np.zeros(probe.channels), np.ones(probe.channels)
+    activations = ["image", *(f"between_{index}" for index in range(1, probe.layers))]
+    layers = [f"layer_{index}" for index in range(1, probe.layers + 1)]
+    return NativeRanges(
+        channel_low=dict.fromkeys(activations, zeros),
+        channel_high=dict.fromkeys(activations, ones),
+        pre_activation=dict.fromkeys(layers, (zeros, ones)),
+        tile_maximum={},
+    )
 
 
 def _weights(

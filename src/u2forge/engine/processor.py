@@ -53,6 +53,12 @@ def has_native_bfloat16() -> bool | None:
 
 
 @cache
+def has_amx_bfloat16() -> bool | None:
+    """Whether an x86 processor multiplies matrices of bfloat16; None where the system does not tell."""
+    return _has_one_of({"amx_bf16"})
+
+
+@cache
 def has_vnni() -> bool | None:
     """Whether an x86 processor adds products of 8-bit integers in 32 bits at once; None where the system does not tell,
     and on other processors."""

@@ -46,7 +46,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What really runs. precision_executed: float32, bfloat16, float16 or int8, as the engine reports it
+    """What really runs. precision_executed: float32, bfloat16, float16, int8 or int16, as the engine reports it
     for the convolutions after compilation (the one that most of them run in); precision_counts: all of them.
     opening_ms: how long it took to open, by step: `engine` (the compiled graph; of an 8-bit one on ONNX Runtime with
     the writing of the optimized graph, which tells the precision), `contexts` (the memory of streams)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -14,36 +15,65 @@ from u2forge.engine.kept_out import kept_out
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import Engine, EngineOptions, Tensors
 from u2forge.errors import EngineError, InputError, MissingDependencyError, U2ForgeError, install_command
+from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.read import ModelFile, open_model_file
+from u2forge.native.built import BUILD_COMMAND, not_built_reason
+from u2forge.native.refusal import UnsupportedGraphError
 
-EngineName = Literal["openvino", "onnxruntime"]
+_log = logging.getLogger(__name__)
+
+EngineName = Literal["native", "openvino", "onnxruntime"]
 
 
 class EngineEntry(NamedTuple):
-    """package: what must be installed; opener, devices, profiler: "module:function"; extra: what brings it.
+    """module: what must be there; opener, devices, profiler, suits: "module:function"; extra: what brings it, None of
+    what u2forge has by itself.
 
-    keep_out: modules that the package imports where it can, and does without where it cannot.
+    suits: whether `auto` takes it for a model with that manifest; any where there is none. keep_out: modules that the
+    module imports where it can, and does without where it cannot.
     """
 
-    package: str
+    module: str
     opener: str
     devices: str
     find_device: str
     profiler: str
-    extra: str
+    extra: str | None
+    suits: str | None = None
     keep_out: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
+    def installed(self) -> bool:
+        """Whether it is there; it is not imported."""
+        return find_spec(self.module) is not None
+
+    @property
     def install(self) -> str:
         """The command that brings it."""
-        return install_command(self.package, extra=self.extra)
+        if self.extra is None:
+            return BUILD_COMMAND
+        return install_command(self.module, extra=self.extra)
+
+    @property
+    def missing(self) -> str:
+        """What is missing where it is not there."""
+        return not_built_reason() if self.extra is None else f"the package {self.module} is not installed"
 
 
 # In the order that `auto` tries.
 ENGINES: dict[str, EngineEntry] = {
+    "native": EngineEntry(
+        module="u2forge.native._kernels",
+        opener="u2forge.engine.native_engine:open_native",
+        devices="u2forge.engine.native_engine:native_devices",
+        find_device="u2forge.engine.native_engine:find_device",
+        profiler="u2forge.engine.native_profile:profile_native",
+        extra=None,
+        suits="u2forge.engine.native_engine:is_fastest",
+    ),
     "openvino": EngineEntry(
-        package="openvino",
+        module="openvino",
         opener="u2forge.engine.openvino_engine:open_openvino",
         devices="u2forge.engine.openvino_engine:openvino_devices",
         find_device="u2forge.engine.openvino_engine:find_device",
@@ -54,7 +84,7 @@ ENGINES: dict[str, EngineEntry] = {
         keep_out=("openvino_telemetry",),
     ),
     "onnxruntime": EngineEntry(
-        package="onnxruntime",
+        module="onnxruntime",
         opener="u2forge.engine.onnxruntime_engine:open_onnxruntime",
         devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
         find_device="u2forge.engine.onnxruntime_engine:find_device",
@@ -68,20 +98,33 @@ assert set(ENGINES) == set(get_args(EngineName))
 
 
 def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
-    """The model file, checked, compiled and ready. auto: the first engine that is installed.
+    """The model file, checked, compiled and ready. auto: the fastest that is installed for such a model, the native one
+    where its kernels know all of the graph's operators.
 
     Raises ModelError, InputError on an unknown engine, MissingDependencyError where it is not installed,
     EngineError where it cannot do what is asked.
     """
-    name = choose_engine(engine)
-    return open_model(open_model_file(path), engine=name, options=options)
+    choose_engine(engine)
+    return open_model(open_model_file(path), engine=engine, options=options)
 
 
 def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
     """The model file, read and checked before, compiled and ready. Raises as open_engine does."""
-    name = choose_engine(engine)
+    options = options or EngineOptions()
+    name = choose_engine(engine, manifest=model.manifest, device=options.device)
+    try:
+        return _open(model, name, options)
+    except UnsupportedGraphError as refusal:
+        others = [other for other in ENGINES if other != name and ENGINES[other].installed]
+        if engine != "auto" or not others:
+            raise
+        _log.info("another engine than %s is taken: %s", name, refusal)
+        return _open(model, others[0], options)
+
+
+def _open(model: ModelFile, name: str, options: EngineOptions) -> Engine:
     import_engine(name)
-    return _resolve_opener(ENGINES[name].opener)(model, options or EngineOptions())
+    return _resolve_opener(ENGINES[name].opener)(model, options)
 
 
 def profile_layers(
@@ -91,8 +134,9 @@ def profile_layers(
 
     Raises as open_engine does, and InputError where the inputs do not fit.
     """
-    name = choose_engine(engine)
+    choose_engine(engine)
     model = open_model_file(path)
+    name = choose_engine(engine, manifest=model.manifest, device=options.device)
     for spec in model.manifest.inputs:
         spec.check(inputs[spec.name], where=f"engine {name!r}")
     import_engine(name)
@@ -112,17 +156,19 @@ def profile_layers(
     return layers
 
 
-def choose_engine(name: str) -> str:
-    """The engine of that name, or for auto the first installed one. Raises as open_engine does."""
+def choose_engine(name: str, *, manifest: Manifest | None = None, device: str = "auto") -> str:
+    """The engine of that name, or for auto the first installed one that suits the model, or any where there is no
+    manifest. Raises as open_engine does."""
     if name == "auto":
-        for candidate, entry in ENGINES.items():
-            if find_spec(entry.package) is not None:
-                return candidate
+        installed = [candidate for candidate, entry in ENGINES.items() if entry.installed]
+        suiting = [candidate for candidate in installed if _suits(candidate, manifest, device)]
+        if suiting or (installed and manifest is None):
+            return (suiting or installed)[0]
         raise MissingDependencyError(
             where="engine 'auto'",
             expected=f"one of {', '.join(ENGINES)} installed",
-            found="none",
-            fix=f"run {' or '.join(entry.install for entry in ENGINES.values())}",
+            found="none that runs this model",
+            fix=f"run {' or '.join(entry.install for entry in ENGINES.values() if entry.extra)}",
         )
     if name not in ENGINES:
         near = difflib.get_close_matches(name.lower(), ENGINES, n=1)
@@ -132,21 +178,47 @@ def choose_engine(name: str) -> str:
             found=repr(name),
             fix=f"did you mean {near[0]!r}?" if near else "choose one of these names",
         )
-    if find_spec(ENGINES[name].package) is None:
+    entry = ENGINES[name]
+    if not entry.installed:
         raise MissingDependencyError(
             where=f"engine {name!r}",
-            expected=f"the package {ENGINES[name].package}",
-            found="not installed",
-            fix=f"run {ENGINES[name].install}, or choose another engine",
+            expected=f"the module {entry.module}",
+            found=entry.missing,
+            fix=f"run {entry.install}, or choose another engine",
         )
     return name
+
+
+def _suits(name: str, manifest: Manifest | None, device: str) -> bool:
+    entry = ENGINES[name]
+    if entry.suits is None:
+        return True
+    if manifest is None:
+        return False
+    suits: Callable[..., bool] = _resolve(entry.suits)
+    try:
+        import_engine(name)
+    except MissingDependencyError as error:
+        _log.warning("another engine than %s is taken: %s", name, error)
+        return False
+    return suits(manifest, device=device)
 
 
 def check_engine(engine: str, *, device: str) -> None:
     """Raises what open_engine would raise of that engine and device, without a model."""
     name = choose_engine(engine)
-    if device != "auto":
-        _resolve(ENGINES[name].find_device)(engine_devices(name), device)
+    if device == "auto" or (engine == "auto" and _has_own_device(device)):
+        return
+    _resolve(ENGINES[name].find_device)(engine_devices(name), device)
+
+
+def _has_own_device(device: str) -> bool:
+    """Whether one of the engines that suit some models only, and come first for these, has that device."""
+    found = [name for name, entry in ENGINES.items() if entry.suits is not None and entry.installed]
+    try:
+        return any(device.lower() in engine_devices(name) for name in found)
+    except MissingDependencyError:
+        return False
 
 
 def import_engine(name: str) -> None:
@@ -156,13 +228,13 @@ def import_engine(name: str) -> None:
         os.environ.setdefault(variable, value)
     try:
         with kept_out(*entry.keep_out):
-            importlib.import_module(entry.package)
+            importlib.import_module(entry.module)
     except Exception as error:  # a broken installation may raise anything
         if _was_interrupted(error):
             raise KeyboardInterrupt from error
         raise MissingDependencyError(
             where=f"engine {name!r}",
-            expected=f"the package {entry.package} to load",
+            expected=f"the module {entry.module} to load",
             found=str(error).strip()[:300] or type(error).__name__,
             fix=f"run {entry.install} again, or choose another engine",
         ) from error

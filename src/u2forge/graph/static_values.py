@@ -100,7 +100,12 @@ class StaticValues:
                 {name: onnx.numpy_helper.from_array(value, name) for name, value in small.items()},
                 opset_imports=self._opset,
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError) as error:
+        except (
+            onnx.defs.SchemaError,
+            onnx.shape_inference.InferenceError,
+            onnx.checker.ValidationError,  # of a type that the operator does not take
+            ir.serde.SerdeError,  # of a name that is not UTF-8, which the checker lets through
+        ) as error:
             raise _contradiction(node, error) from error
         for output in node.outputs:
             if str(output.name) in inferred:

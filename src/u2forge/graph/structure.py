@@ -91,7 +91,7 @@ def is_identity(node: ir.Node, values: StaticValues) -> bool:
     if node.op_type == "Resize":
         size, source = (_spatial_size(values.shape(value)) for value in (node.outputs[0], node.inputs[0]))
         same = size is not None and size == source and None not in size
-        return same and _coordinates(node, values, size) in ("half_pixel", "pytorch_half_pixel")
+        return same and resize_coordinates(node, values) in ("half_pixel", "pytorch_half_pixel")
     return node.op_type == "Identity" or (node.op_type == "Concat" and len(node.inputs) == 1)
 
 
@@ -135,7 +135,7 @@ def _signature(node: ir.Node, values: StaticValues) -> Signature:
         )
         return ("MaxPool", *window, _ints(node, "pads") or (0, 0, 0, 0), size)
     if node.op_type == "Resize":
-        return ("Resize", _text(node, "mode", "nearest"), _coordinates(node, values, size), size)
+        return ("Resize", _text(node, "mode", "nearest"), resize_coordinates(node, values), size)
     if any(values.constant(value) is not None for value in node.inputs) and node.op_type != "Resize":
         return (node.op_type, "with a constant term")
     if node.op_type == "Concat":
@@ -162,8 +162,10 @@ def _convolution_signature(node: ir.Node, values: StaticValues) -> Signature:
     return ("Conv", "kernel", kernel, "dilation", dilations, "stride", strides, "pads", pads, "group", group)
 
 
-def _coordinates(node: ir.Node, values: StaticValues, size: Shape | None) -> str:
-    """How pixels are placed; the two half-pixel modes are one unless a side is a single pixel."""
+def resize_coordinates(node: ir.Node, values: StaticValues) -> str:
+    """How a Resize places pixels, and what else bears on it; pytorch_half_pixel also where half_pixel is the same:
+    unless a side of the result is a single pixel."""
+    size = _spatial_size(values.shape(node.outputs[0]))
     mode = _text(node, "coordinate_transformation_mode", "half_pixel")
     if _int(node, "antialias", 0):
         return f"{mode}, antialias"

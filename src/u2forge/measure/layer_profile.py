@@ -40,8 +40,8 @@ class GraphWork:
 def profile_candidate(candidate: Candidate, *, inferences: int) -> LayerTable:
     """The candidate's layers, of one inference at a time with all its threads, on noise; peaks and bandwidth on
     a processor only. Raises ModelError, EngineError, InputError, MissingDependencyError."""
-    engine = choose_engine(candidate.engine)
     model = open_model_file(Path(candidate.path))
+    engine = choose_engine(candidate.engine, manifest=model.manifest, device=candidate.device)
     specs = model.manifest.inputs
     shape = filled_shape(specs[0], batch_size=candidate.batch_size)
     layers = profile_layers(

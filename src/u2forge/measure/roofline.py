@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -33,6 +32,8 @@ _MODES: dict[str, PrecisionMode] = {
     "float16": "force_float16",
     "int8": "qint8_mixed_float32",
 }
+# Their kernels multiply less often than a convolution is counted: their times say nothing about the processor's peak.
+_FEWER_PRODUCTS = {"native"}
 _INFERENCES = 20
 # Of each of the two arrays that are copied: at least so much, so many times what all caches hold, and together no
 # more than a quarter of the available memory.
@@ -80,7 +81,7 @@ def measured_peaks(precisions: Iterable[str], threads: int) -> tuple[dict[str, f
     """
     wanted = set(precisions)
     modes = dict.fromkeys(mode for precision, mode in _MODES.items() if precision in wanted)
-    engines = [name for name, entry in ENGINES.items() if find_spec(entry.package) is not None]
+    engines = [name for name, entry in ENGINES.items() if entry.installed and name not in _FEWER_PRODUCTS]
     peaks: dict[str, float] = {}
     notes: list[str] = []
     for mode, engine in product(modes, engines):

@@ -33,16 +33,16 @@ class TimedNetwork:
     opening."""
 
     def __init__(self, candidate: Candidate) -> None:
-        name = choose_engine(candidate.engine)
         opening_ms = {}
-        start = time.perf_counter()
-        import_engine(name)
-        opening_ms["import"] = ms_since(start)
         start = time.perf_counter()
         model = open_model_file(Path(candidate.path))
         opening_ms["model"] = ms_since(start)
+        name = choose_engine(candidate.engine, manifest=model.manifest, device=candidate.device)
+        start = time.perf_counter()
+        import_engine(name)
+        opening_ms["import"] = ms_since(start)
         options = EngineOptions(device=candidate.device, threads=candidate.threads, streams=candidate.streams)
-        self.engine = open_model(model, engine=name, options=options)
+        self.engine = open_model(model, engine=candidate.engine, options=options)
         opening_ms |= self.engine.info.opening_ms
         self._batches = _batches(self.engine, model.manifest, candidate)
         start = time.perf_counter()

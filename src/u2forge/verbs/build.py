@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from u2forge import __version__
 from u2forge.atomic_file import write_atomic
-from u2forge.engine.registry import check_engine
+from u2forge.engine.registry import ENGINES, check_engine
 from u2forge.errors import InputError
 from u2forge.evaluate.accuracy_gate import DEFAULT_MAX_LOSS, DEFAULT_MIN_IOU, AccuracyGate
 from u2forge.input_limits import LARGEST_BATCH, LARGEST_SIDE, SMALLEST_SIDE
@@ -216,20 +216,23 @@ def _write_report(
 
 
 def _trial_engine(engine: str, precision: PrecisionMode, *, checked: bool) -> str:
-    """What calibrates and checks: of 16 bits, an engine that really rounds to them.
+    """What checks: of 16 bits, an engine that really computes in them; the one that will run the model, where it is
+    there.
 
     OpenVINO (2026.4) takes 16-bit QuantizeLinear and DequantizeLinear out and computes in float32: any ranges at all
     would pass its gate.
     """
-    if quantized_bits(precision) != 16 or engine == "onnxruntime":
+    if quantized_bits(precision) != 16 or engine in ("native", "onnxruntime"):
         return engine
     if engine == "auto":
-        return "onnxruntime" if checked else engine
+        if not checked:
+            return engine
+        return "native" if ENGINES["native"].installed else "onnxruntime"
     if not checked:
         return engine
     raise InputError(
         where="build, option 'engine'",
-        expected="onnxruntime, which rounds to 16 bits, for the accuracy gate",
+        expected="native or onnxruntime, which round to 16 bits, for the accuracy gate",
         found=f"{engine}, which leaves the rounding out: the gate would check nothing",
         fix="leave --engine out (the model runs on every engine), or add --max-loss none",
     )

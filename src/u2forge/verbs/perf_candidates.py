@@ -46,7 +46,7 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
     Cards' models are fetched and built. Raises, before anything is compiled, InputError on what does not fit: a
     batch or precision that a file was not built for, say; FetchError, MissingDependencyError.
     """
-    engines = list(dict.fromkeys(choose_engine(name) for name in wanted.engines or ("auto",)))
+    engines = list(dict.fromkeys(wanted.engines or ("auto",)))
     for name in engines:
         check_engine(name, device=wanted.device)
     inputs = _inputs(wanted)
@@ -58,7 +58,9 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
             for asked in _batches(model, precision, wanted)
             for path, batch in [_resolved(model, precision, asked, progress)]
         ]
-        for engine, threads in itertools.product(engines, wanted.threads or (None,)):
+        manifest = read_manifest(batches[0][0])
+        chosen = dict.fromkeys(choose_engine(one, manifest=manifest, device=wanted.device) for one in engines)
+        for engine, threads in itertools.product(chosen, wanted.threads or (None,)):
             variants = [
                 Candidate(
                     model=str(model),

@@ -58,6 +58,25 @@ class QuantizeRequest:
     report: bool = False
     progress: bool = False
 
+    @property
+    def observing(self) -> TrialEngine:
+        """Where calibration runs: its graph has operators that the native kernels do not know."""
+        return replace(self.trial, engine="auto", device="auto") if self._on_native else self.trial
+
+    @property
+    def ranking(self) -> TrialEngine:
+        """Where layers are tried in float: of a 16-bit model the native engine computes none so."""
+        return replace(self.trial, engine="onnxruntime", device="auto") if self._on_native else self.trial
+
+    @property
+    def may_keep_float_layers(self) -> bool:
+        """Whether the engine that checks runs a model with some layers in float."""
+        return not self._on_native
+
+    @property
+    def _on_native(self) -> bool:
+        return self.trial.engine == "native"
+
 
 @dataclass(frozen=True, eq=False)
 class QuantizedNetwork:
@@ -105,16 +124,7 @@ def quantize_network(
         float_layers=search.float_records(),
         accuracy=search.accuracy,
     )
-    return QuantizedNetwork(_with_native_ranges(search), record, report)
-
-
-def _with_native_ranges(search: _Search) -> onnx_ir.Model:
-    from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
-
-    graph = search.graph(search.kept)
-    if search.calibrated.pre_activations:
-        add_native_ranges(graph, native_ranges(search.layers, search.calibrated))
-    return graph
+    return QuantizedNetwork(search.graph(search.kept), record, report)
 
 
 def _calibrated(
@@ -126,7 +136,7 @@ def _calibrated(
     grid = int(np.clip(np.sqrt(_SAMPLED_PIXELS / pictures), 2, 32))
     watched: Observation = observation(single, grid=grid, native_ranges=request.options.bits == 16)
     manifest = replace(manifest_of(watched.model), precision="force_float32")
-    with request.trial.opened(watched.model, manifest) as segmenter:
+    with request.observing.opened(watched.model, manifest) as segmenter:
         calibration = Calibration(watched, segmenter, progress=request.progress)
         calibration.run(request.data)
     for failure in calibration.failures:
@@ -183,12 +193,16 @@ class _Search:
     def graph(self, float_layers: Collection[str]) -> onnx_ir.Model:
         """The finished graph with these layers in float."""
         from u2forge.quantize.insert_qdq import quantized_graph
+        from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
 
-        return finished(quantized_graph(self.layers, float_layers=float_layers), self.request.precision)
+        graph = finished(quantized_graph(self.layers, float_layers=float_layers), self.request.precision)
+        if self.calibrated.pre_activations:
+            add_native_ranges(graph, native_ranges(self.layers, self.calibrated))
+        return graph
 
     def loss(self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None) -> MapLoss:
-        """What the graph loses on check pictures (all, where not given)."""
-        return self._measured(float_layers, check)[0]
+        """What the graph loses on check pictures (all, where not given), to compare layers by."""
+        return self._measured(float_layers, self.request.ranking, check)[0]
 
     def settle(self) -> None:
         """Finds the layers to keep in float, if any. Raises AccuracyError where the gate cannot hold."""
@@ -199,6 +213,8 @@ class _Search:
             return
         if loss.mean_difference > _HOPELESS * gate.max_loss:
             raise self._refused(loss, "too far off for single layers to be the cause")
+        if not self.request.may_keep_float_layers:
+            raise self._refused(loss, "on the native engine, which runs no model with some layers in float")
         kept = self._fewest(gate)
         if kept is None:
             at_most = f"also with the costliest layers in float, {MOST_FLOAT_WORK:.0%} of the work at most"
@@ -251,20 +267,18 @@ class _Search:
         )
 
     def _measured(
-        self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None
+        self, float_layers: Collection[str], trial: TrialEngine, check: Sequence[CheckPicture] | None = None
     ) -> tuple[MapLoss, EngineInfo]:
         pictures = self.calibration.check if check is None else check
         graph = self.graph(float_layers)
-        maps, info = self.request.trial.maps(
-            graph, self.manifest_of(graph), [one.prepared for one in pictures]
-        )
+        maps, info = trial.maps(graph, self.manifest_of(graph), [one.prepared for one in pictures])
         loss = map_loss([one.name for one in pictures], maps, [one.reference for one in pictures])
         return loss, info
 
     def _accept(self, float_layers: Collection[str]) -> MapLoss:
         gate = self.request.gate
         assert gate is not None
-        loss, info = self._measured(float_layers)
+        loss, info = self._measured(float_layers, self.request.trial)
         self.accuracy = AccuracyRecord(
             pictures=loss.pictures,
             mean_difference=loss.mean_difference,
@@ -324,8 +338,13 @@ class _Search:
             where=f"accuracy gate, {self.request.precision} on {loss.pictures} check pictures",
             expected=f"mean map difference of at most {gate.max_loss:g} and IoU of at least {gate.min_iou:g}",
             found=f"{gate.excess(loss)} ({why}){told}",
-            fix="mend the cause, choose qint16 or a float precision, or allow more with --max-loss",
+            fix=f"mend the cause, {self._other_choice()}, or allow more with --max-loss",
         )
+
+    def _other_choice(self) -> str:
+        if self.request.may_keep_float_layers:
+            return "choose qint16 or a float precision"
+        return "choose a float precision or --engine onnxruntime, which may keep layers in float"
 
     def _range_faults(self) -> list[str]:
         from u2forge.quantize.equalize import scaled_statistics

@@ -1,0 +1,84 @@
+"""F(4×4, 3×3) in plain numpy, from packed weights, which are unpacked here by what the specification says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from u2forge.native.plan import Algorithm
+from u2forge.quantize.winograd import TRANSFORM
+
+# Aᵀ. Source: Lavin and Gray (2016), section 4.3.
+INVERSE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+
+
+def unpacked_weights(
+    packed: NDArray[Any], algorithm: Algorithm, *, inputs: int, pair: int
+) -> NDArray[np.float64]:
+    """(positions, physical inputs, physical outputs) of (n,) packed weights; bfloat16 as uint16."""
+    positions = 36 if algorithm is Algorithm.WINOGRAD else 9
+    vectors = packed.size // (positions * inputs * 16)
+    blocks, first = [], 0
+    while vectors:
+        side_by_side = 4 if vectors >= 4 else 2 if vectors >= 2 else 1
+        vectors -= side_by_side
+        size = positions * inputs * 16 * side_by_side
+        block = packed[first : first + size].reshape(positions, inputs // pair, 16 * side_by_side, pair)
+        blocks.append(np.swapaxes(block, 2, 3).reshape(positions, inputs, 16 * side_by_side))
+        first += size
+    assert first == packed.size
+    joined = np.concatenate(blocks, axis=2)
+    if joined.dtype == np.uint16:
+        joined = (joined.astype(np.uint32) << 16).view(np.float32)
+    return joined.astype(np.float64)
+
+
+def tiles_of(array: NDArray[Any]) -> NDArray[Any]:
+    """(channels, tiles, 6, 6) of (channels, height, width): 4 apart, from -1 on, zeros around the picture."""
+    channels, height, width = array.shape
+    rows, columns = -(-height // 4), -(-width // 4)
+    around = ((0, 0), (1, 4 * rows + 1 - height), (1, 4 * columns + 1 - width))
+    padding = np.pad(array, around)
+    windows = np.lib.stride_tricks.sliding_window_view(padding, (6, 6), axis=(1, 2))[:, ::4, ::4]
+    return windows.reshape(channels, rows * columns, 6, 6)
+
+
+def transformed(tiles: NDArray[Any]) -> NDArray[np.float64]:
+    """(36, channels, tiles): BᵀdB."""
+    channels, count = tiles.shape[:2]
+    return np.einsum("iy,jx,ctyx->ijct", TRANSFORM, TRANSFORM, tiles, optimize=True).reshape(
+        36, channels, count
+    )
+
+
+def inverse_transformed(
+    sums: NDArray[Any], height: int, width: int, *, inverse: NDArray[Any] = INVERSE
+) -> NDArray[Any]:
+    """(outputs, height, width) of sums of products (36, outputs, tiles), in their own type.
+
+    inverse: its magnitudes instead, for what errors of the sums can amount to.
+    """
+    outputs = sums.shape[1]
+    rows, columns = -(-height // 4), -(-width // 4)
+    inverse = inverse.astype(sums.dtype)
+    tiles = np.einsum(
+        "iy,jx,yxot->otij", inverse, inverse, sums.reshape(6, 6, outputs, rows * columns), optimize=True
+    )
+    picture = tiles.reshape(outputs, rows, columns, 4, 4).transpose(0, 1, 3, 2, 4)
+    return np.ascontiguousarray(picture.reshape(outputs, 4 * rows, 4 * columns)[:, :height, :width])
+
+
+def direct_convolution(
+    array: NDArray[Any], weight: NDArray[Any], *, dilation: int = 1
+) -> NDArray[np.float64]:
+    """(outputs, height, width) of (inputs, height, width), padded by its dilation, in 64 bits."""
+    _, height, width = array.shape
+    padding = np.pad(array.astype(np.float64), ((0, 0), (dilation,) * 2, (dilation,) * 2))
+    sums = np.zeros((len(weight), height, width))
+    for y in range(3):
+        for x in range(3):
+            part = padding[:, y * dilation : y * dilation + height, x * dilation : x * dilation + width]
+            sums += np.einsum("oc,chw->ohw", weight[:, :, y, x].astype(np.float64), part, optimize=True)
+    return sums
