@@ -277,7 +277,9 @@ void Session::first_convolution(const Step& step) {
     const Blocked target = blocked(step.target);
     const int height = source.height, width = source.width;
     const ptrdiff_t row = rounded_up(width + 2, 16) + 16, channel = (height + 2) * row;
-    float* padded = reinterpret_cast<float*>(shared(size_t(channel) * source.channels * images_ * 4));
+    // One plane more than is used: g++ 12 loads the next channel's pixels together with the last one's, where it
+    // vectorizes the portable kernel, and then does without them.
+    float* padded = reinterpret_cast<float*>(shared(size_t(channel) * (source.channels * images_ + 1) * 4));
     pool_.run(source.channels * images_, [&](int item, int) {
         const int image = item / source.channels, c = item % source.channels;
         float* out = padded + item * channel;

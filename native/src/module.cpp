@@ -113,6 +113,8 @@ void OpenSession::run(const std::vector<Input>& inputs, const std::vector<Writte
 }  // namespace
 
 NB_MODULE(_kernels, module) {
+    // Engines that are open at the interpreter's end are no leak.
+    nb::set_leak_warnings(false);
     module.doc() = "The native engine's kernels and executor.";
     module.attr("KERNELS_VERSION") = kKernelsVersion;
     module.def("levels", &u2forge::usable_levels, "The instruction sets with kernels that run here, best first.");

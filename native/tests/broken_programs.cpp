@@ -75,8 +75,10 @@ bool affordable(const Program& p) {
     if (numbers > 300000) return false;
     for (const Step& s : p.steps) {
         const Buffer& b = p.buffers[s.target.buffer];
-        const int64_t most = std::max(b.height, b.width), border = std::min<int64_t>(s.dilation, most);
-        if (s.kind == Kind::convolution && (b.height + 2 * border) * (b.width + 2 * border) * s.source.count > 50000) return false;
+        // A copy with a border, or one part for each row and column of the dilation.
+        const int64_t d = s.dilation, border = std::min<int64_t>(d, b.width), groups = s.source.count + s.target.count;
+        const int64_t pixels = s.winograd ? (b.height + 6 * d) * (b.width + 6 * d) : b.height * (b.width + 2 * border);
+        if (s.kind == Kind::convolution && pixels * groups > 50000) return false;
         if (int64_t{s.source.count} * s.target.count * b.height * b.width > 20000) return false;
     }
     return true;

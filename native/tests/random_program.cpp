@@ -225,11 +225,12 @@ class Builder {
         const bool added = chance(random_, 0.35) && written(Layout::blocked, &size, groups, residual);
         Step s = empty_step(Kind::convolution, source, place(Layout::blocked, groups, size));
         s.winograd = winograd;
-        s.dilation = winograd ? 1 : within(random_, 1, 8);
+        // A dilated Winograd convolution adds and pools nothing.
+        s.dilation = !winograd || (!added && chance(random_, 0.4)) ? within(random_, 1, 8) : 1;
         if (added) s.residual = residual;
         // Two places at once: the first must not be taken for free.
         std::fill_n(areas_[s.target.buffer].slack.begin() + s.target.first, groups, 0.0);
-        if (winograd && chance(random_, 0.4)) s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
+        if (winograd && s.dilation == 1 && chance(random_, 0.4)) s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
         weights_of_convolution(s, saturating);
         double slack = slack_behind_convolution(slack_of(source));
         if (added) slack += slack_of(residual);

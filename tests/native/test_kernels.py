@@ -21,8 +21,9 @@ pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.needs_onnxruntime
 
 # Of one layer, (Winograd, direct). Relative to its largest number: sums in another order; products of bfloat16, whose 8
-# bits the transforms amplify. int16: in levels of 4095; level by level: test_int16_kernels.py.
-CLOSE = {"float32": (2e-5, 1e-5), "bfloat16": (8e-2, 1e-2), "int16": (25.0, 3.0)}
+# bits the transforms amplify. int16, of 4095 levels: the last pixel of a tile is 15 off in the mean square of extreme
+# inputs, so only gross faults are seen here; test_int16_kernels.py is exact.
+CLOSE = {"float32": (2e-5, 1e-5), "bfloat16": (8e-2, 1e-2), "int16": (100.0, 3.0)}
 # Checkers of more would saturate the 16 bits of the transform, by 13 % at 4095: int16_scales.INPUT_SHIFT.
 HIGHEST = 3600
 FEW = settings(max_examples=30, deadline=None)
@@ -51,7 +52,8 @@ def half(size: tuple[int, int]) -> tuple[int, int]:
     size=sizes | many_tiles,
     inputs=channels,
     outputs=channels,
-    dilation=st.integers(0, 8),
+    winograd=st.booleans(),
+    dilation=st.integers(1, 8),
     fused=st.tuples(st.booleans(), st.booleans()),
     before=st.integers(0, 3),
     batch=batches,
@@ -62,18 +64,20 @@ def test_convolution(
     size: tuple[int, int],
     inputs: int,
     outputs: int,
+    winograd: bool,
     dilation: int,
     fused: tuple[bool, bool],
     before: int,
     batch: int,
     seed: int,
 ) -> None:
-    """dilation 0: Winograd. Of the largest pictures few channels: the portable kernels are slow."""
+    """Dilated ones of Winograd add and pool nothing. Of the largest pictures few channels: portable ones are slow."""
     if size[0] * size[1] > 4000:
         inputs, outputs, batch = min(inputs, 20), min(outputs, 20), 1
     generator = np.random.default_rng(seed)
     weight, bias = random_weights(generator, outputs, inputs)
-    int16, winograd = precision == "int16", dilation == 0
+    int16 = precision == "int16"
+    added, pools = (wanted and (dilation == 1 or not winograd) for wanted in fused)
     high = LEVELS if int16 else 1
     bias = bias * np.float32(high)
     shapes = (batch, inputs, *size), (batch, outputs, *size)
@@ -83,22 +87,22 @@ def test_convolution(
     source = program.blocked_input(inputs, size, before=before, behind=1)
     residual = program.blocked_input(outputs, size, before=1 - before % 2)
     target = program.place(outputs, size, before=2 - before % 3, behind=before % 2)
-    pooled = program.place(outputs, half(size), before=before) if fused[1] and winograd else None
+    pooled = program.place(outputs, half(size), before=before) if pools and winograd else None
     program.convolution(
         source,
         target,
         weight,
         bias,
-        dilation=max(1, dilation),
+        dilation=dilation,
         winograd=winograd,
-        residual=residual if fused[0] else None,
+        residual=residual if added else None,
         pooled=pooled,
     )
     program.show(target)
     if pooled:
         program.show(pooled)
 
-    expected = np.maximum(convolved(x, weight, bias, max(1, dilation)), 0) + (more if fused[0] else 0)
+    expected = np.maximum(convolved(x, weight, bias, dilation), 0) + (more if added else 0)
     if int16:
         expected = np.clip(expected, 0, LEVELS)
     allowed = CLOSE[precision][0 if winograd else 1]
@@ -239,8 +243,8 @@ def test_resize(
     program.show(target)
     program.show(planar)
     expected = resized(x, to)
-    # A place, in 24 bits, of up to 70 pixels, on a slope of 4095 a pixel.
-    rounding = 0.03
+    # A place of up to 70 pixels, in 24 bits, wrong by some units of the last, on a slope of 4095 a pixel.
+    rounding = 0.1
     for level, (blocked, logits) in results(program, x).items():
         # Shares of 15 bits, three roundings of an eighth of a level and the last of a half.
         allowed = 0.75 if precision == "int16" else rounding

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 import u2forge
+from u2forge.engine.registry import ENGINES
 from u2forge.errors import InputError
 from u2forge.model_file.read import open_model_file
 
@@ -55,7 +56,7 @@ def test_any_onnx_tool_loads_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
         ({"input_height": 33, "input_width": 101}, "float32 (1, 3, 33, 101) NCHW"),
     ],
 )
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("engine", [name for name, entry in ENGINES.items() if entry.installed])
 def test_every_variant_runs(
     options: dict[str, object], expected: str, engine: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

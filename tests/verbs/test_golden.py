@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 import u2forge
+from u2forge.engine.registry import ENGINES
 
 
 @pytest.mark.weights
 @pytest.mark.shared
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("engine", [name for name, entry in ENGINES.items() if entry.installed])
 def test_the_published_masks_are_met(
     engine: str, u2net_onnx: Path, shared_data: Path, tmp_path: Path
 ) -> None:
