@@ -34,7 +34,10 @@ int64_t corrupted(int64_t value, Random& random) {
         case 0: return extremes[within(random, 0, static_cast<int>(std::size(extremes)) - 1)];
         case 1: return value + within(random, 0, 1) * 2 - 1;
         case 2: return value ^ int64_t{1} << within(random, 0, 63);
-        case 3: return static_cast<int64_t>(static_cast<uint64_t>(value) + 64 * static_cast<uint64_t>(within(random, 0, 200) - 100));
+        case 3: {
+            const auto moved = 64 * static_cast<uint64_t>(within(random, 0, 200) - 100);
+            return static_cast<int64_t>(static_cast<uint64_t>(value) + moved);
+        }
         case 4: return static_cast<int64_t>(random());
         default: return within(random, 0, 12);
     }
@@ -54,7 +57,9 @@ Encoded corrupted(const Encoded& whole, Random& random) {
         switch (within(random, 0, 11)) {
             case 0: entry = table[other * columns + column]; break;
             case 1: table.erase(table.begin() + row * columns, table.begin() + (row + 1) * columns); break;
-            case 2: std::swap_ranges(&table[row * columns], &table[row * columns] + columns, &table[other * columns]); break;
+            case 2:
+                std::swap_ranges(&table[row * columns], &table[row * columns] + columns, &table[other * columns]);
+                break;
             case 3:
                 if (e.weights.size() > 1) e.weights.resize(within(random, 0, static_cast<int>(e.weights.size()) - 1));
                 break;
@@ -139,7 +144,8 @@ int main(int argc, char** argv) {
             return 1;
         }
     }
-    std::printf("%d corrupted programs: %d refused, %d ran, %d too large to be run here\n", count, refused, ran, too_large);
+    std::printf("%d corrupted programs: %d refused, %d ran, %d too large to be run here\n", count, refused, ran,
+                too_large);
     // Else the tables were no longer near to valid ones, and nothing was tested.
     return ran > count / 20 && refused > count / 20 ? 0 : 1;
 }

@@ -100,7 +100,8 @@ class Builder {
         return static_cast<int>(areas_.size()) - 1;
     }
     int inputs() const {
-        return static_cast<int>(std::count_if(areas_.begin(), areas_.end(), [](const Area& a) { return a.input >= 0; }));
+        const auto is_input = [](const Area& a) { return a.input >= 0; };
+        return static_cast<int>(std::count_if(areas_.begin(), areas_.end(), is_input));
     }
     double slack_of(const View& v) const {
         const auto& s = areas_[v.buffer].slack;
@@ -113,6 +114,10 @@ class Builder {
             for (int i = 0; *v && i < v->count; ++i) areas_[v->buffer].slack[v->first + i] = slack;
     }
 
+    View one_of(const std::vector<View>& views) {
+        return views[within(random_, 0, static_cast<int>(views.size()) - 1)];
+    }
+
     // A place for `count` groups: where a joined buffer has room, or a new one, often with more groups around.
     View place(Layout layout, int count, Size size, int not_in = -1) {
         std::vector<View> rooms;
@@ -122,8 +127,9 @@ class Builder {
             for (int first = 0; first + count <= static_cast<int>(a.slack.size()); ++first)
                 if (a.free(first, count)) rooms.push_back({b, first, count});
         }
-        if (!rooms.empty() && chance(random_, 0.6)) return rooms[within(random_, 0, static_cast<int>(rooms.size()) - 1)];
-        const int before = chance(random_, 0.4) ? within(random_, 1, 3) : 0, behind = chance(random_, 0.4) ? within(random_, 1, 3) : 0;
+        if (!rooms.empty() && chance(random_, 0.6)) return one_of(rooms);
+        const int before = chance(random_, 0.4) ? within(random_, 1, 3) : 0;
+        const int behind = chance(random_, 0.4) ? within(random_, 1, 3) : 0;
         return {area(layout, before + count + behind, size), before, count};
     }
 
@@ -139,7 +145,7 @@ class Builder {
                     if ((count == 0 || n == count) && a.written(first, n)) all.push_back({b, first, n});
         }
         if (all.empty()) return false;
-        found = all[within(random_, 0, static_cast<int>(all.size()) - 1)];
+        found = one_of(all);
         return true;
     }
 
@@ -152,7 +158,8 @@ class Builder {
         const int64_t weights = packed_.put(identity), addend = packed_.put(std::vector<float>(kGroup, 0.0f));
         const View target = place(Layout::blocked, groups, base_);
         for (int g = 0; g < groups; ++g) {
-            Step s = empty_step(Kind::first_convolution, {given.buffer, g * kGroup, kGroup}, {target.buffer, target.first + g, 1});
+            Step s = empty_step(Kind::first_convolution, {given.buffer, g * kGroup, kGroup},
+                                {target.buffer, target.first + g, 1});
             s.weights = weights;
             s.addend = addend;
             emit(s, 0);
@@ -175,7 +182,8 @@ class Builder {
     void first_convolution(const View& picture) {
         const int groups = affordable(picture, within(random_, 1, options_.most_groups));
         Step s = empty_step(Kind::first_convolution, picture, place(Layout::blocked, groups, size_of(picture)));
-        s.weights = packed_.put(normals(size_t{9} * picture.count * groups * kGroup, high_ * 0.5 / std::sqrt(9.0 * picture.count)));
+        s.weights = packed_.put(
+            normals(size_t{9} * picture.count * groups * kGroup, high_ * 0.5 / std::sqrt(9.0 * picture.count)));
         s.addend = packed_.put(normals(size_t{kGroup} * groups, 0.1 * high_));
         emit(s, 2 * slack_of(picture) + 1);
         ++others_;
@@ -230,7 +238,8 @@ class Builder {
         if (added) s.residual = residual;
         // Two places at once: the first must not be taken for free.
         std::fill_n(areas_[s.target.buffer].slack.begin() + s.target.first, groups, 0.0);
-        if (winograd && s.dilation == 1 && chance(random_, 0.4)) s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
+        if (winograd && s.dilation == 1 && chance(random_, 0.4))
+            s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
         weights_of_convolution(s, saturating);
         double slack = slack_behind_convolution(slack_of(source));
         if (added) slack += slack_of(residual);
@@ -263,7 +272,8 @@ class Builder {
         } else if (precision_ == Precision::bfloat16) {
             s.weights = packed_.put(in_blocks<uint16_t>(factors, 2, [](double v, int) { return bfloat16(v); }), 4096);
         } else {
-            s.weights = packed_.put(in_blocks<float>(factors, 1, [](double v, int) { return static_cast<float>(v); }), 4096);
+            const auto convert = [](double v, int) { return static_cast<float>(v); };
+            s.weights = packed_.put(in_blocks<float>(factors, 1, convert), 4096);
         }
         s.addend = packed_.put(normals(outputs, 0.1 * high_));
     }
@@ -291,8 +301,10 @@ class Builder {
         if (!written(Layout::planar, nullptr, 0, source) || source.count > 16) return;
         const int channels = within(random_, 1, 3);
         // Never into the buffer that it reads.
-        Step s = empty_step(Kind::pointwise_convolution, source, place(Layout::planar, channels, size_of(source), source.buffer));
-        s.weights = packed_.put(normals(size_t(channels) * source.count, 1 / std::sqrt(source.count) / largest_of(source)));
+        const View target = place(Layout::planar, channels, size_of(source), source.buffer);
+        Step s = empty_step(Kind::pointwise_convolution, source, target);
+        const double deviation = 1 / std::sqrt(source.count) / largest_of(source);
+        s.weights = packed_.put(normals(size_t(channels) * source.count, deviation));
         s.addend = packed_.put(normals(channels, 0.1));
         emit(s, 4 * slack_of(source));
     }
@@ -396,7 +408,8 @@ class Builder {
         }
         const View to{area(Layout::planar, view.count * kGroup, size_of(view)), 0, view.count * kGroup};
         for (int g = 0; g < view.count; ++g) {
-            Step s = empty_step(Kind::side_convolution, {view.buffer, view.first + g, 1}, {to.buffer, g * kGroup, kGroup});
+            Step s = empty_step(Kind::side_convolution, {view.buffer, view.first + g, 1},
+                                {to.buffer, g * kGroup, kGroup});
             s.weights = identity_;
             s.addend = zeros_;
             emit(s, slack);
@@ -421,7 +434,8 @@ class Builder {
             std::vector<int64_t> row{static_cast<int>(s.kind)};
             for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled})
                 row.insert(row.end(), {v->buffer, v->first, v->count});
-            row.insert(row.end(), {s.winograd, s.dilation, s.chunk, s.weights, s.multiplier, s.addend, s.residual_multiplier});
+            row.insert(row.end(), {s.winograd, s.dilation, s.chunk, s.weights, s.multiplier, s.addend,
+                                   s.residual_multiplier});
             row.resize(kStepColumns, 0);
             n.encoded.steps.insert(n.encoded.steps.end(), row.begin(), row.end());
         }

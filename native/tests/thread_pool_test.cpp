@@ -96,7 +96,8 @@ void more_items_than_bits() {
     ThreadPool pool(3);
     std::vector<int> done;
     std::vector<std::atomic<bool>> busy(3);
-    for (const int items : {(1 << 20) - 2, (1 << 20) - 1, 1 << 20, (1 << 21) + 3, 7}) run_and_check(pool, items, done, busy);
+    for (const int items : {(1 << 19) - 1, (1 << 20) - 2, (1 << 20) - 1, 1 << 20, (1 << 21) + 3, 7})
+        run_and_check(pool, items, done, busy);
 }
 
 void idle() {

@@ -130,7 +130,7 @@ def test_a_graph_it_does_not_know_is_refused_by_name_and_auto_takes_another(
     refusal = "node 'squeeze': expected one of the operators .*HardSigmoid.* openvino or onnxruntime"
     with pytest.raises(EngineError, match=refusal):
         open_engine(path, engine="native")
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="u2forge")
     engine = open_engine(path)
     assert engine.info.engine != "native"
     assert "node 'squeeze'" in caplog.text
