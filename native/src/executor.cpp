@@ -318,10 +318,10 @@ void Session::winograd(const Step& step) {
     // Evenly over the threads.
     const int rounds = std::max(1, quotient_up(tiles, most * pool_.threads()));
     const int each = rounded_up(quotient_up(tiles, rounds * pool_.threads()), unit);
-    winograd_by_tiles(step, columns, std::min(each, most));
+    winograd_by_tiles(step, std::min(each, most));
 }
 
-void Session::winograd_by_tiles(const Step& step, int, int tiles_of_item) {
+void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
     const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
     const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};

@@ -33,7 +33,7 @@ class Session {
     void normalize(const Step&);
     void first_convolution(const Step&);
     void winograd(const Step&);
-    void winograd_by_tiles(const Step&, int columns_of_pass, int tiles_of_item);
+    void winograd_by_tiles(const Step&, int tiles_of_item);
     void winograd_by_channels(const Step&, const Blocked& source, const Blocked& target, int images, const Epilogue&);
     void winograd_by_phases(const Step&);
     void move_phases(const Blocked& image, const Blocked& phases, int dilation, bool gather);

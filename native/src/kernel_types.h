@@ -38,6 +38,13 @@ template <class Channel> inline Channel* pixel(const Blocked& b, int image, int 
     return reinterpret_cast<Channel*>(p) + (g % groups_of_block<Channel>)*kGroup;
 }
 
+// A vector of channels to memory and back, by the type that is stored.
+inline void put(float* p, F16 a) { store(p, a); }
+inline void put(uint16_t* p, F16 a) { store_bfloat16(p, a); }
+template <class V> inline void put(int16_t* p, V a) { store_levels(p, a); }
+template <class V> inline V get(const float* p) { return load(p); }
+template <class V> inline V get(const int16_t* p) { return load_levels<V>(p); }
+
 inline void prefetch(const char* p) {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(p);

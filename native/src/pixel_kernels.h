@@ -189,12 +189,6 @@ template <class P> void resize(const Resize& a) {
     each_vector<Channel>(rows, [&](auto zero, int g) { resize_group<decltype(zero), Channel>(a, g); });
 }
 
-inline void put(float* p, F16 a) { store(p, a); }
-inline void put(int16_t* p, S16 a) { store_levels(p, a); }
-inline void put(int16_t* p, S32 a) { store_levels(p, a); }
-template <class V> inline V get(const float* p) { return load(p); }
-template <class V> inline V get(const int16_t* p) { return load_levels<V>(p); }
-
 // `first_row` and `rows` are the target's.
 template <class P> void pool(const Rows& a) {
     using Channel = typename P::Channel;

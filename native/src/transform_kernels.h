@@ -51,10 +51,6 @@ template <int Shift, class V> inline void rounded_rows(const V d[6], V t[6]) {
 }
 template <int Shift> inline void rounded_rows(const F16 d[6], F16 t[6]) { input_rows(d, t); }
 
-inline void put_transformed(float* p, F16 a) { store(p, a); }
-inline void put_transformed(uint16_t* p, F16 a) { store_bfloat16(p, a); }
-template <class V> inline void put_transformed(int16_t* p, V a) { store_levels(p, a); }
-
 template <class V, class Transformed>
 inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t position) {
     V half[kTile][kTile];  // [i][x]
@@ -74,12 +70,9 @@ inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t positio
         else rounded_rows<kShift>(half[i], t);
         U2FORGE_UNROLL
         for (int j = 0; j < kTile; ++j)
-            put_transformed(reinterpret_cast<Transformed*>(out + (i * kTile + j) * position), t[j]);
+            put(reinterpret_cast<Transformed*>(out + (i * kTile + j) * position), t[j]);
     }
 }
-
-inline void read_pixel(F16& v, const float* p) { v = load(p); }
-template <class V> inline void read_pixel(V& v, const int16_t* p) { v = load_levels<V>(p); }
 
 template <class P> void transform_input(const TransformInput& a) {
     using Channel = typename P::Channel;
@@ -101,8 +94,7 @@ template <class P> void transform_input(const TransformInput& a) {
             for (int i = 0; i < kTile; ++i)
                 U2FORGE_UNROLL
                 for (int j = 0; j < kTile; ++j)
-                    read_pixel(d[i][j],
-                               reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + i * b.row + j * 64));
+                    d[i][j] = get<V>(reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + i * b.row + j * 64));
             transform_tile<V, Transformed>(
                 d, a.transformed + t * a.row + group * kGroup * static_cast<int>(sizeof(Transformed)), a.position);
         }
