@@ -5,8 +5,13 @@
 #include <cstring>
 #include <new>
 
-#if defined(__linux__)
+#if defined(_WIN32)
+#include <malloc.h>
+#elif defined(__linux__)
 #include <sys/mman.h>
+#endif
+#if defined(__GLIBC__)
+#include <malloc.h>
 #endif
 
 namespace u2forge {
@@ -15,7 +20,6 @@ constexpr size_t kHuge = size_t{1} << 21;
 }
 
 #if defined(_WIN32)
-#include <malloc.h>
 void FreeMemory::operator()(char* p) const { _aligned_free(p); }
 #else
 void FreeMemory::operator()(char* p) const { std::free(p); }
@@ -37,6 +41,12 @@ Memory allocate(size_t bytes) {
 #endif
     std::memset(p, 0, rounded ? rounded : alignment);
     return Memory(static_cast<char*>(p), FreeMemory{rounded});
+}
+
+void release_free_memory() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 }  // namespace u2forge

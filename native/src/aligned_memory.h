@@ -15,4 +15,7 @@ using Memory = std::unique_ptr<char[], FreeMemory>;
 // Throws std::bad_alloc.
 Memory allocate(size_t bytes);
 
+// What malloc keeps of freed memory, back to the system; nothing where it cannot be told to (all but glibc).
+void release_free_memory();
+
 }  // namespace u2forge

@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "aligned_memory.h"
 #include "checksum.h"
 #include "executor.h"
 #include "processor.h"
@@ -118,6 +119,8 @@ NB_MODULE(_kernels, module) {
     module.doc() = "The native engine's kernels and executor.";
     module.attr("KERNELS_VERSION") = kKernelsVersion;
     module.def("levels", &u2forge::usable_levels, "The instruction sets with kernels that run here, best first.");
+    module.def("release_free_memory", &u2forge::release_free_memory,
+               "Gives memory that was freed back to the system, where the allocator keeps it.");
     module.def(
         "checksum", [](const Bytes& bytes) {
             nb::gil_scoped_release unlocked;

@@ -90,6 +90,7 @@ def open_program(model: ModelFile, options: EngineOptions, level: str) -> Opened
         )
     except MemoryError as error:
         raise _short_of(model, "memory", error) from error
+    _kernels.release_free_memory()
     check_fits_manifest(model, inputs=prepared.inputs, outputs=prepared.outputs)
     _check_float_layers(model, prepared)
     try:
@@ -223,7 +224,10 @@ def executed_precision(asked: PrecisionMode, level: str) -> str:
 
 def is_fastest(manifest: Manifest, *, device: str) -> bool:
     """Whether `auto` takes it: on a processor with AVX2 or more, in all it computes in, but where AMX multiplies
-    bfloat16 sixteen times as fast as its vector units (OpenVINO uses it, these kernels do not)."""
+    bfloat16 sixteen times as fast as its vector units (OpenVINO uses it, these kernels do not). Its kernels are made
+    for U²-Net: it is not tried on models of tensors."""
+    if manifest.interface != "pictures":
+        return False
     if device != "auto" and device.lower() not in native_devices():
         return False
     if native_devices()[1] == _PORTABLE or quantized_bits(manifest.precision) == 8:

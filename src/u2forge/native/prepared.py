@@ -5,6 +5,7 @@ Like engine/compiled_cache.py: one writer at a time, the files used last are kep
 
 from __future__ import annotations
 
+import gc
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,11 +80,17 @@ def prepared_network(
     """
     key = PreparedKey(model_file.content_sha256, kernels_version, precision)
     if cache_folder is None:
-        return _prepared(_in_memory(model_file, precision))
-    path = cache_folder / f"{key.content_sha256[:32]}-{precision}-{kernels_version}{_SUFFIX}"
-    # Before the lock: what is whole can be read by many at once, and where nothing can be written.
-    found = _found(path, key, checksum) or _made(path, key, checksum, model_file)
-    return _prepared(found)
+        made = _in_memory(model_file, precision)
+    else:
+        path = cache_folder / f"{key.content_sha256[:32]}-{precision}-{kernels_version}{_SUFFIX}"
+        # Before the lock: what is whole can be read by many at once, and where nothing can be written.
+        found = _found(path, key, checksum)
+        if found is not None:
+            return _prepared(found)
+        made = _made(path, key, checksum, model_file)
+    # Nodes and values of the graph refer to each other: else its weights would stay until the next collection.
+    gc.collect()
+    return _prepared(made)
 
 
 def _prepared(found: Found) -> Prepared:
