@@ -46,9 +46,9 @@ std::vector<OutputBlock> output_blocks(int groups, ptrdiff_t bytes_of_group) {
     return blocks;
 }
 
-struct Piece {
-    int first, count;
-};
+// Steps that are proven to sum to 32 bits with operands of `largest` at most, from those proven with any of 16 bits: each
+// run of them is so many of the proven runs.
+int chunk_of_operands(int chunk, int largest) { return chunk * (32768 / std::max(1, largest)); }
 
 Piece piece(int total, int pieces, int index) {
     const int first = static_cast<int>(int64_t{total} * index / pieces);
@@ -78,6 +78,17 @@ int best_runs(int width, int dilation, int most) {
 
 }  // namespace
 
+// Blocks of a blocked buffer live and die each by itself, others as a whole.
+int Session::parts_of(const Buffer& buffer) const {
+    return buffer.layout == Layout::blocked ? quotient_up(buffer.count, groups_of_block(kernels_)) : 1;
+}
+
+Piece Session::parts_of_view(const View& view) const {
+    if (program_->buffers[view.buffer].layout != Layout::blocked) return {0, 1};
+    const int per_block = groups_of_block(kernels_), first = view.first / per_block;
+    return {first, quotient_up(view.first + view.count, per_block) - first};
+}
+
 Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int threads)
     : program_(std::move(program)),
       kernels_([&]() -> const Kernels& {
@@ -88,12 +99,19 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
       pool_(std::clamp(threads, 1, 1024)) {
     const size_t count = program_->buffers.size();
     data_.resize(count);
-    first_writer_.assign(count, -1);
     border_read_.assign(count, false);
+    for (const Buffer& b : program_->buffers) parts_.emplace_back(parts_of(b), PartLife{});
     for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
         const Step& s = program_->steps[i];
-        for (const View* v : {&s.target, &s.pooled})
-            if (*v && first_writer_[v->buffer] < 0) first_writer_[v->buffer] = i;
+        for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled}) {
+            if (!*v) continue;
+            const Piece used = parts_of_view(*v);
+            for (int p = used.first; p < used.first + used.count; ++p) {
+                PartLife& life = parts_[v->buffer][p];
+                life.first = std::min(life.first, i);
+                life.last = i;
+            }
+        }
         if (s.kind == Kind::side_convolution || (s.kind == Kind::convolution && s.winograd))
             border_read_[s.source.buffer] = true;
     }
@@ -117,18 +135,13 @@ void Session::prepare(int images) {
     if (images == images_) return;
     images_ = 0;
     const auto& buffers = program_->buffers;
-    std::vector<Lifetime> lives;
-    for (const Buffer& b : buffers) {
-        const bool external = b.input >= 0 || b.output >= 0;
-        lives.push_back({bytes_of_image(b, kernels_) * images, external ? 1 : 1 << 30, external ? 0 : -1});
-    }
-    for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
-        const Step& s = program_->steps[i];
-        for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled}) {
-            if (!*v || buffers[v->buffer].input >= 0 || buffers[v->buffer].output >= 0) continue;
-            lives[v->buffer].first = std::min(lives[v->buffer].first, i);
-            lives[v->buffer].last = std::max(lives[v->buffer].last, i);
-        }
+    std::vector<Parts> lives(buffers.size());
+    for (size_t b = 0; b < buffers.size(); ++b) {
+        // Callers bring the memory of inputs and outputs.
+        if (buffers[b].input >= 0 || buffers[b].output >= 0) continue;
+        const size_t bytes = bytes_of_image(buffers[b], kernels_) / parts_[b].size();
+        for (int image = 0; image < images; ++image)
+            for (const PartLife& life : parts_[b]) lives[b].push_back({bytes, life.first, life.last});
     }
     const MemoryPlan plan = plan_memory(lives);
     arena_.reset();
@@ -155,8 +168,7 @@ void Session::run(const std::vector<const void*>& inputs, const std::vector<void
             const Step& step = program_->steps[i];
             const auto start = Clock::now();
             for (const View* v : {&step.target, &step.pooled})
-                if (*v && first_writer_[v->buffer] == static_cast<int>(i) && border_read_[v->buffer])
-                    clear_border(v->buffer);
+                if (*v && border_read_[v->buffer]) clear_new_borders(*v, static_cast<int>(i));
             execute(step);
             if (step_ms) step_ms[i] += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
         }
@@ -232,14 +244,19 @@ void Session::need_own(size_t bytes) {
     own_bytes_ = bytes;
 }
 
-// What lies around the pixels reads as zero: one row and column before, and behind up to whole tiles and one more.
-void Session::clear_border(int buffer) {
-    const Buffer& b = program_->buffers[buffer];
+// Of blocks that are first written in that step, what lies around the pixels reads as zero: one row and column before, and
+// behind up to whole tiles and one more.
+void Session::clear_new_borders(const View& view, int step) {
+    const Buffer& b = program_->buffers[view.buffer];
     const ptrdiff_t row = ptrdiff_t{with_border(b.width)} * 64;
-    const int rows = with_border(b.height), blocks = quotient_up(b.count, groups_of_block(kernels_));
-    char* all = data_[buffer];
-    auto clear = [&](int block, int) {
-        char* p = all + block * rows * row;
+    const int rows = with_border(b.height), blocks = parts_of(b);
+    std::vector<int> fresh;
+    const Piece written = parts_of_view(view);
+    for (int block = written.first; block < written.first + written.count; ++block)
+        if (parts_[view.buffer][block].first == step)
+            for (int image = 0; image < images_; ++image) fresh.push_back(image * blocks + block);
+    auto clear = [&](int item, int) {
+        char* p = data_[view.buffer] + fresh[item] * rows * row;
         std::memset(p, 0, row);
         for (int y = 1; y <= b.height; ++y) {
             std::memset(p + y * row, 0, 64);
@@ -248,7 +265,7 @@ void Session::clear_border(int buffer) {
         }
         std::memset(p + (b.height + 1) * row, 0, (rows - b.height - 1) * row);
     };
-    const int items = blocks * images_;
+    const int items = static_cast<int>(fresh.size());
     if (ptrdiff_t{items} * rows < 256)
         for (int item = 0; item < items; ++item) clear(item, 0);
     else pool_.run(items, clear);
@@ -341,15 +358,16 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
         const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
         char* transformed = own(worker);
         char* sums = transformed + kPositions * position;
+        uint16_t largest[kTile] = {};
         kernels_.transform_input(
-            {&source, tiles_x, tiles_y, first, count, 0, source.count, transformed, position, row});
+            {&source, tiles_x, tiles_y, first, count, 0, source.count, transformed, position, row, largest});
         for (const OutputBlock& block : blocks) {
             const ptrdiff_t step_bytes = block.count * 64;
             for (int p = 0; p < kPositions; ++p) {
                 const Segment segment{transformed + p * position,
                                       reinterpret_cast<const char*>(weights) + block.weights + p * steps * step_bytes, steps};
                 kernels_.product({&segment, 1, count, block.count, row, step_bytes, sums + p * sums_position, sums_row,
-                                  step.chunk});
+                                  chunk_of_operands(step.chunk, largest[p / kTile])});
             }
             kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
                                        block.count, &target, finish});
@@ -421,14 +439,21 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
     // Some four items a thread: pieces of the channels, whole blocks each, and of the tiles.
     const int channel_pieces = std::min(quotient_up(source.count, per_block), 4 * threads);
     const int tile_pieces = std::min(quotient_up(4 * threads, channel_pieces), quotient_up(tiles, 4));
+    struct Largest {
+        uint16_t of_row[kTile];
+    };
+    std::vector<Largest> largest_of_item(channel_pieces * tile_pieces, Largest{});
     pool_.run(channel_pieces * tile_pieces, [&](int item, int) {
         const Piece c = piece(quotient_up(source.count, per_block), channel_pieces, item / tile_pieces);
         const Piece t = piece(tiles, tile_pieces, item % tile_pieces);
         const int first = c.first * per_block, groups = std::min(c.count * per_block, source.count - first);
         if (t.count > 0 && groups > 0)
             kernels_.transform_input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
-                                      transformed + t.first * row, position, row});
+                                      transformed + t.first * row, position, row, largest_of_item[item].of_row});
     });
+    Largest largest{};
+    for (const Largest& of_item : largest_of_item)
+        for (int i = 0; i < kTile; ++i) largest.of_row[i] = std::max(largest.of_row[i], of_item.of_row[i]);
 
     // Output channels are dealt out: each weight is read by one thread. Narrower pieces, then pieces of the tiles, where
     // there are too few of them.
@@ -457,7 +482,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
             const Segment segment{transformed + p * position + item.tiles.first * row,
                                   weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps};
             kernels_.product({&segment, 1, item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position,
-                              sums_row, step.chunk});
+                              sums_row, chunk_of_operands(step.chunk, largest.of_row[p / kTile])});
         }
         kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
                                    item.block.first + item.column, item.columns, &target, finish});

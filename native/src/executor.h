@@ -1,6 +1,7 @@
 // A session: one program, ready to run on some threads: its memory, and each step as items that the threads share.
 #pragma once
 
+#include <climits>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -11,6 +12,11 @@
 #include "thread_pool.h"
 
 namespace u2forge {
+
+// `count` of some, from `first` on.
+struct Piece {
+    int first, count;
+};
 
 class Session {
    public:
@@ -45,7 +51,14 @@ class Session {
     void rows(const Step&, void (*kernel)(const Rows&));
     void planar_copy(const Step&);
     void sigmoid(const Step&);
-    void clear_border(int buffer);
+    void clear_new_borders(const View& view, int step);
+
+    // Steps, inclusive; none at all: first > last.
+    struct PartLife {
+        int first = INT_MAX, last = -1;
+    };
+    int parts_of(const Buffer& buffer) const;
+    Piece parts_of_view(const View& view) const;
 
     Blocked blocked(const View& view) const;
     Planar planar(const View& view) const;
@@ -60,7 +73,7 @@ class Session {
     ThreadPool pool_;
     int images_ = 0;  // of a pass, for which the memory is laid out
     std::vector<char*> data_;
-    std::vector<int> first_writer_;
+    std::vector<std::vector<PartLife>> parts_;  // of each buffer
     std::vector<bool> border_read_;
     Memory arena_, shared_, phases_;
     size_t arena_bytes_ = 0, shared_bytes_ = 0, phases_bytes_ = 0, own_bytes_ = 0;

@@ -4,30 +4,66 @@
 #include <numeric>
 
 namespace u2forge {
+namespace {
 
-MemoryPlan plan_memory(const std::vector<Lifetime>& buffers) {
-    constexpr size_t page = 4096;
-    auto rounded = [](size_t bytes) { return (bytes + page - 1) / page * page; };
+struct Placed {
+    ptrdiff_t begin, end;
+    int first, last;
+};
+
+// The parts that need memory, as they lie where the buffer begins at 0.
+std::vector<Placed> living(const Parts& parts) {
+    std::vector<Placed> found;
+    ptrdiff_t begin = 0;
+    for (const Lifetime& part : parts) {
+        const ptrdiff_t end = begin + static_cast<ptrdiff_t>(part.bytes);
+        if (part.first <= part.last && part.bytes > 0) found.push_back({begin, end, part.first, part.last});
+        begin = end;
+    }
+    return found;
+}
+
+ptrdiff_t rounded(ptrdiff_t bytes) {
+    constexpr ptrdiff_t page = 4096;
+    return (bytes + page - 1) / page * page;
+}
+
+// The lowest place of a buffer of these parts.
+ptrdiff_t lowest_place(const std::vector<Placed>& parts, const std::vector<Placed>& placed) {
+    struct Taken {
+        ptrdiff_t after, before;  // no place between the two
+    };
+    std::vector<Taken> taken;
+    for (const Placed& part : parts)
+        for (const Placed& other : placed)
+            if (part.first <= other.last && other.first <= part.last)
+                taken.push_back({other.begin - part.end, other.end - part.begin});
+    std::sort(taken.begin(), taken.end(), [](const Taken& a, const Taken& b) { return a.after < b.after; });
+    ptrdiff_t place = 0;
+    for (const Taken& one : taken) {
+        if (place <= one.after) break;
+        place = std::max(place, rounded(one.before));
+    }
+    return place;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const std::vector<Parts>& buffers) {
+    std::vector<std::vector<Placed>> parts;
+    for (const Parts& buffer : buffers) parts.push_back(living(buffer));
     std::vector<size_t> order(buffers.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+    auto end_of = [&](size_t index) { return parts[index].empty() ? ptrdiff_t{0} : parts[index].back().end; };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return end_of(a) > end_of(b); });
     MemoryPlan plan{std::vector<size_t>(buffers.size(), 0), 0};
-    std::vector<size_t> placed;  // by offset
+    std::vector<Placed> placed;
     for (const size_t index : order) {
-        const Lifetime& buffer = buffers[index];
-        if (buffer.first > buffer.last) continue;
-        size_t offset = 0;
-        for (const size_t other : placed) {
-            const Lifetime& neighbour = buffers[other];
-            if (neighbour.last < buffer.first || buffer.last < neighbour.first) continue;
-            if (offset + rounded(buffer.bytes) <= plan.offsets[other]) break;
-            offset = std::max(offset, plan.offsets[other] + rounded(neighbour.bytes));
-        }
-        plan.offsets[index] = offset;
-        plan.bytes = std::max(plan.bytes, offset + rounded(buffer.bytes));
-        placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
-                                       [&](size_t value, size_t other) { return value < plan.offsets[other]; }),
-                      index);
+        const ptrdiff_t place = lowest_place(parts[index], placed);
+        plan.offsets[index] = static_cast<size_t>(place);
+        plan.bytes = std::max(plan.bytes, static_cast<size_t>(rounded(place + end_of(index))));
+        for (const Placed& part : parts[index])
+            placed.push_back({place + part.begin, place + part.end, part.first, part.last});
     }
     return plan;
 }

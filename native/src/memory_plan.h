@@ -1,4 +1,4 @@
-// Where each buffer lies in one arena: buffers that are never alive together share memory.
+// Where each buffer lies in one arena: what is never alive at the same time may share memory.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,16 @@ struct Lifetime {
     int first, last;  // steps, inclusive; first > last: it needs no memory
 };
 
+// The parts of a buffer, in their order in memory: one that is joined of an early and a late half leaves the late one's
+// place to others until then.
+using Parts = std::vector<Lifetime>;
+
 struct MemoryPlan {
-    std::vector<size_t> offsets;  // multiples of 4096
+    std::vector<size_t> offsets;  // of each buffer's first part; multiples of 4096
     size_t bytes;
 };
 
-// The largest first, each at the lowest place that is free for as long as it lives.
-MemoryPlan plan_memory(const std::vector<Lifetime>& buffers);
+// The largest first, each at the lowest place where all its parts are free for as long as they live.
+MemoryPlan plan_memory(const std::vector<Parts>& buffers);
 
 }  // namespace u2forge

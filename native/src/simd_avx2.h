@@ -69,6 +69,8 @@ struct S32 {
     static constexpr int groups = 2;
     __m256i a, b;
 };
+// What a transform works on: of two groups, the 36 pixels of a tile are too many for 16 registers.
+using LevelsAtOnce = S16;
 template <class V> V load_levels(const int16_t* p);
 template <> inline S16 load_levels<S16>(const int16_t* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
 template <> inline S32 load_levels<S32>(const int16_t* p) {
@@ -92,6 +94,18 @@ template <int N> inline S16 shift_right(S16 x) { return {_mm256_srai_epi16(x.v, 
 template <int N> inline S32 shift_right(S32 x) { return {_mm256_srai_epi16(x.a, N), _mm256_srai_epi16(x.b, N)}; }
 inline S16 max(S16 x, S16 y) { return {_mm256_max_epi16(x.v, y.v)}; }
 inline S32 max(S32 x, S32 y) { return {_mm256_max_epi16(x.a, y.a), _mm256_max_epi16(x.b, y.b)}; }
+// The larger of x and the magnitude of y, without sign: 32768 is one.
+inline S16 larger_magnitude(S16 x, S16 y) { return {_mm256_max_epu16(x.v, _mm256_abs_epi16(y.v))}; }
+inline S32 larger_magnitude(S32 x, S32 y) {
+    return {_mm256_max_epu16(x.a, _mm256_abs_epi16(y.a)), _mm256_max_epu16(x.b, _mm256_abs_epi16(y.b))};
+}
+// The largest of all, without sign.
+inline uint16_t largest(__m256i x) {
+    const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    return static_cast<uint16_t>(~_mm_extract_epi16(_mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1))), 0));
+}
+inline uint16_t largest(S16 x) { return largest(x.v); }
+inline uint16_t largest(S32 x) { return largest(_mm256_max_epu16(x.a, x.b)); }
 // (x · y + 2^14) >> 15
 inline S16 multiply_high(S16 x, S16 y) { return {_mm256_mulhrs_epi16(x.v, y.v)}; }
 inline S32 multiply_high(S32 x, S32 y) { return {_mm256_mulhrs_epi16(x.a, y.a), _mm256_mulhrs_epi16(x.b, y.b)}; }
@@ -174,6 +188,13 @@ struct Int16Product {
     }
 };
 #else
+// g++ moves all multiplications of a step before its additions, and then has too few registers.
+inline void keep_order(__m256i& x, __m256i& y) {
+#if defined(__GNUC__)
+    asm volatile("" : "+x"(x), "+x"(y));
+#endif
+}
+
 // Sums would wrap: they go to a float before they can.
 struct Int16Product {
     using Accumulator = Integers;
@@ -183,7 +204,9 @@ struct Int16Product {
     static __m256i operand(const char* p) { return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
     static Integers columns(const char* p) { return load_integers(p); }
     static Accumulator add(Accumulator sum, __m256i x, Integers y) {
-        return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(x, y.a)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(x, y.b))};
+        sum = {_mm256_add_epi32(sum.a, _mm256_madd_epi16(x, y.a)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(x, y.b))};
+        keep_order(sum.a, sum.b);
+        return sum;
     }
     static void put(Result* p, Accumulator sum) { store(p, to_float(sum)); }
     static void put_more(Result* p, Accumulator sum) { store(p, load(p) + to_float(sum)); }

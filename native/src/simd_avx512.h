@@ -58,6 +58,7 @@ struct S32 {
     static constexpr int groups = 2;
     __m512i v;
 };
+using LevelsAtOnce = S32;  // what a transform works on
 template <class V> V load_levels(const int16_t* p);
 template <> inline S16 load_levels<S16>(const int16_t* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
 template <> inline S32 load_levels<S32>(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
@@ -76,6 +77,17 @@ template <int N> inline S16 shift_right(S16 a) { return {_mm256_srai_epi16(a.v, 
 template <int N> inline S32 shift_right(S32 a) { return {_mm512_srai_epi16(a.v, N)}; }
 inline S16 max(S16 a, S16 b) { return {_mm256_max_epi16(a.v, b.v)}; }
 inline S32 max(S32 a, S32 b) { return {_mm512_max_epi16(a.v, b.v)}; }
+// The larger of a and the magnitude of b, without sign: 32768 is one.
+inline S16 larger_magnitude(S16 a, S16 b) { return {_mm256_max_epu16(a.v, _mm256_abs_epi16(b.v))}; }
+inline S32 larger_magnitude(S32 a, S32 b) { return {_mm512_max_epu16(a.v, _mm512_abs_epi16(b.v))}; }
+// The largest of all, without sign.
+inline uint16_t largest(S16 a) {
+    const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+    return static_cast<uint16_t>(~_mm_extract_epi16(_mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1))), 0));
+}
+inline uint16_t largest(S32 a) {
+    return largest(S16{_mm256_max_epu16(_mm512_castsi512_si256(a.v), _mm512_extracti64x4_epi64(a.v, 1))});
+}
 // (a · b + 2^14) >> 15
 inline S16 multiply_high(S16 a, S16 b) { return {_mm256_mulhrs_epi16(a.v, b.v)}; }
 inline S32 multiply_high(S32 a, S32 b) { return {_mm512_mulhrs_epi16(a.v, b.v)}; }
@@ -175,6 +187,13 @@ struct Int16Product {
     static void put(Result* p, Accumulator sum) { _mm512_storeu_si512(p, sum); }
 };
 #else
+// g++ moves all multiplications of a step before its additions, and then has too few registers.
+inline void keep_order(__m512i& x) {
+#if defined(__GNUC__)
+    asm volatile("" : "+v"(x));
+#endif
+}
+
 // Sums would wrap: they go to a float before they can.
 struct Int16Product {
     using Accumulator = __m512i;
@@ -184,7 +203,9 @@ struct Int16Product {
     static __m512i operand(const char* p) { return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
     static __m512i columns(const char* p) { return _mm512_loadu_si512(p); }
     static Accumulator add(Accumulator sum, __m512i a, __m512i b) {
-        return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+        keep_order(sum);
+        return sum;
     }
     static void put(Result* p, Accumulator sum) { _mm512_storeu_ps(p, _mm512_cvtepi32_ps(sum)); }
     static void put_more(Result* p, Accumulator sum) {

@@ -80,6 +80,7 @@ template <int G, class Function> inline Levels<G> each_level(Function f) {
     for (int i = 0; i < Levels<G>::size; ++i) r.v[i] = static_cast<int16_t>(static_cast<uint16_t>(f(i)));
     return r;
 }
+using LevelsAtOnce = S32;  // what a transform works on
 template <class V> inline V load_levels(const int16_t* p) {
     return each_level<V::groups>([&](int i) { return p[i]; });
 }

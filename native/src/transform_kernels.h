@@ -6,6 +6,14 @@
 
 namespace u2forge::U2FORGE_LEVEL {
 
+constexpr ptrdiff_t kPixel = 64;  // bytes
+template <class Channel> inline Channel* next(Channel* p, ptrdiff_t bytes) {
+    return reinterpret_cast<Channel*>(reinterpret_cast<char*>(p) + bytes);
+}
+template <class Channel> inline const Channel* next(const Channel* p, ptrdiff_t bytes) {
+    return reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + bytes);
+}
+
 // Bᵀ times six values.
 inline void input_rows(const F16 d[6], F16 t[6]) {
     const F16 four = broadcast(4.0f), minus_four = broadcast(-4.0f), minus_five = broadcast(-5.0f);
@@ -51,8 +59,9 @@ template <int Shift, class V> inline void rounded_rows(const V d[6], V t[6]) {
 }
 template <int Shift> inline void rounded_rows(const F16 d[6], F16 t[6]) { input_rows(d, t); }
 
-template <class V, class Transformed>
-inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t position) {
+// Tracked: `largest` of each row is raised to the largest magnitude that is stored.
+template <bool Tracked, class V, class Transformed>
+inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t position, V largest_of_row[kTile]) {
     V half[kTile][kTile];  // [i][x]
     U2FORGE_UNROLL
     for (int x = 0; x < kTile; ++x) {
@@ -71,6 +80,12 @@ inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t positio
         U2FORGE_UNROLL
         for (int j = 0; j < kTile; ++j)
             put(reinterpret_cast<Transformed*>(out + (i * kTile + j) * position), t[j]);
+        if constexpr (Tracked) {
+            V most = largest_of_row[i];
+            U2FORGE_UNROLL
+            for (int j = 0; j < kTile; ++j) most = larger_magnitude(most, t[j]);
+            largest_of_row[i] = most;
+        }
     }
 }
 
@@ -79,8 +94,13 @@ template <class P> void transform_input(const TransformInput& a) {
     using Transformed = typename P::Transformed;
     const Blocked& b = *a.source;
     const int per_image = a.tiles_x * a.tiles_y;
-    auto groups = [&](auto zero, int group) {
+    // `times` vectors of one type after the other in each pixel.
+    auto groups = [&](auto zero, int group, int times) {
         using V = decltype(zero);
+        constexpr bool tracked = P::Product::flushes;
+        V largest_of_row[kTile];
+        if constexpr (tracked)
+            for (V& row : largest_of_row) row = broadcast_level<V>(0);
         for (int t = 0; t < a.tiles; ++t) {
             const int tile = a.first_tile + t, image = tile / per_image, place = tile % per_image;
             const int y = place / a.tiles_x * kStep - 1, x = place % a.tiles_x * kStep - 1;
@@ -89,21 +109,30 @@ template <class P> void transform_input(const TransformInput& a) {
             U2FORGE_UNROLL
             for (int i = 0; i < kTile; ++i)
                 for (int j = kTile; j < kTile + kStep; ++j) prefetch(reinterpret_cast<const char*>(p) + i * b.row + j * 64);
-            V d[kTile][kTile];
-            U2FORGE_UNROLL
-            for (int i = 0; i < kTile; ++i)
+            for (int part = 0; part < times; ++part) {
+                V d[kTile][kTile];
                 U2FORGE_UNROLL
-                for (int j = 0; j < kTile; ++j)
-                    d[i][j] = get<V>(reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + i * b.row + j * 64));
-            transform_tile<V, Transformed>(
-                d, a.transformed + t * a.row + group * kGroup * static_cast<int>(sizeof(Transformed)), a.position);
+                for (int i = 0; i < kTile; ++i)
+                    U2FORGE_UNROLL
+                    for (int j = 0; j < kTile; ++j)
+                        d[i][j] = get<V>(next(p + part * kGroup, i * b.row + j * kPixel));
+                transform_tile<tracked, V, Transformed>(
+                    d, a.transformed + t * a.row + (group + part) * kGroup * static_cast<int>(sizeof(Transformed)),
+                    a.position, largest_of_row);
+            }
         }
+        if constexpr (tracked)
+            for (int i = 0; i < kTile; ++i) {
+                const uint16_t most = largest(largest_of_row[i]);
+                if (most > a.largest[i]) a.largest[i] = most;
+            }
     };
     if constexpr (groups_of_block<Channel> == 2)
         each_group<Channel>(
-            b, a.first_group, a.groups, [&](int g) { groups(S16{}, g); }, [&](int g) { groups(S32{}, g); });
+            b, a.first_group, a.groups, [&](int g) { groups(S16{}, g, 1); },
+            [&](int g) { groups(LevelsAtOnce{}, g, 2 / LevelsAtOnce::groups); });
     else
-        for (int g = a.first_group; g < a.first_group + a.groups; ++g) groups(F16{}, g);
+        for (int g = a.first_group; g < a.first_group + a.groups; ++g) groups(F16{}, g, 1);
 }
 
 // Transformed weights of 16 bits are scaled, so that those of all positions are of like size: rows and columns 3 and 4 by
@@ -145,14 +174,6 @@ template <class Channel> struct Finish {
         else return rectified + load(residual);
     }
 };
-
-constexpr ptrdiff_t kPixel = 64;  // bytes
-template <class Channel> inline Channel* next(Channel* p, ptrdiff_t bytes) {
-    return reinterpret_cast<Channel*>(reinterpret_cast<char*>(p) + bytes);
-}
-template <class Channel> inline const Channel* next(const Channel* p, ptrdiff_t bytes) {
-    return reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + bytes);
-}
 
 // AᵀM's four rows of six, finished and stored: `rows` and `columns` of the tile lie in the image. Whole: all of it.
 template <bool Whole, bool Added, bool Pooled, class Channel>
