@@ -58,12 +58,14 @@ def rounded(values: NDArray[np.float32]) -> Levels:
     return np.clip(np.rint(values), 0, LEVELS).astype(np.int16)
 
 
-def winograd_sums(levels: Levels, weights: NDArray[np.int16]) -> NDArray[np.float32]:
-    """(outputs, height, width) AᵀMA of a convolution of no dilation."""
+def winograd_sums(levels: Levels, weights: NDArray[np.int16], *, exact: bool = False) -> NDArray[np.float32]:
+    """(outputs, height, width) AᵀMA of a convolution of no dilation. exact: sums of products do not saturate."""
     _, height, width = levels.shape
     transformed = transformed_tiles(tiles_of(levels))
     u = unpacked_weights(weights, Algorithm.WINOGRAD, inputs=len(levels), pair=2)
-    sums = saturated(np.einsum("pct,pco->pot", transformed.astype(np.float64), u, optimize=True))
+    sums = np.einsum("pct,pco->pot", transformed.astype(np.float64), u, optimize=True)
+    if not exact:
+        sums = saturated(sums)
     unbalanced = (1 / np.outer(BALANCE, BALANCE)).astype(np.float32).reshape(36, 1, 1)
     return inverse_transformed(sums.astype(np.float32) * unbalanced, height, width)
 

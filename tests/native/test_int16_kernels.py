@@ -95,3 +95,34 @@ def test_int16_sums_never_wrap(size: tuple[int, int], inputs: int, dilation: int
     for level, (found,) in results(program, x).items():
         expected = exact if level in ("avx2", "avx512") else np.minimum(exact, saturated[:, None, None])
         np.testing.assert_allclose(found, np.clip(expected, 0, LEVELS), rtol=0, atol=1.5, err_msg=level)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=sizes, inputs=channels, highest=st.sampled_from([1, 7, 60, 500, LEVELS]), seed=seeds)
+def test_int16_winograd_sums_are_exact_where_they_go_to_floats(
+    size: tuple[int, int], inputs: int, highest: int, seed: int
+) -> None:
+    """Weights of full range. Such kernels sum the more products in 32 bits the smaller the transformed levels are."""
+    generator = np.random.default_rng(seed)
+    outputs = 20
+    weight = generator.uniform(0.2, 1, (outputs, inputs, 3, 3)).astype(np.float32)
+    weight[10:] *= generator.choice(np.array([-1, 1], np.float32), (10, inputs, 1, 1))
+    x = np.minimum(random_levels(generator, (1, inputs, *size)), highest)
+    program = Program("int16")
+    source = program.blocked_input(inputs, size)
+    target = program.place(outputs, size)
+    arrays = program.convolution(
+        source,
+        target,
+        weight,
+        np.zeros(outputs, np.float32),
+        winograd=True,
+        output_scale=0.9 * LEVELS / (9 * inputs * highest),
+        largest=True,
+    )
+    program.show(target)
+    sums = int16_reference.winograd_sums(padded(x[0]), arrays["weights"], exact=True)
+    expected = int16_reference.finished(sums, arrays)[:outputs]
+    for level, (found,) in results(program, x).items():
+        if level in ("avx2", "avx512"):
+            np.testing.assert_allclose(found[0], expected, rtol=0, atol=1, err_msg=level)
