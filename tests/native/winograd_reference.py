@@ -82,3 +82,31 @@ def direct_convolution(
             part = padding[:, y * dilation : y * dilation + height, x * dilation : x * dilation + width]
             sums += np.einsum("oc,chw->ohw", weight[:, :, y, x].astype(np.float64), part, optimize=True)
     return sums
+
+
+# G of that section.
+_WEIGHT_TRANSFORM = (
+    np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float64) / 24
+)
+# Half a unit in the last of bfloat16's 8 bits, for each of two factors; and a little, for sums in float32.
+_BFLOAT16_FACTORS = 2 * 2.0**-8 * 1.01
+
+
+def bfloat16_bound(
+    array: NDArray[Any], weight: NDArray[Any], *, winograd: bool, dilation: int = 1
+) -> NDArray[np.float64]:
+    """(outputs, height, width): how far off a convolution may be whose products are of numbers rounded to bfloat16."""
+    if not winograd:
+        return direct_convolution(np.abs(array), np.abs(weight), dilation=dilation) * _BFLOAT16_FACTORS
+    factors = np.einsum("iy,jx,ocyx->ijoc", _WEIGHT_TRANSFORM, _WEIGHT_TRANSFORM, weight, optimize=True)
+    factors = np.abs(factors).reshape(36, *weight.shape[:2])
+    bound = np.zeros((len(weight), *array.shape[1:]))
+    for y in range(min(dilation, array.shape[1])):
+        for x in range(min(dilation, array.shape[2])):
+            phase = array[:, y::dilation, x::dilation]
+            tiles = np.abs(transformed(tiles_of(phase.astype(np.float64))))
+            sums = np.einsum("poc,pct->pot", factors, tiles, optimize=True)
+            bound[:, y::dilation, x::dilation] = inverse_transformed(
+                sums, *phase.shape[1:], inverse=np.abs(INVERSE)
+            )
+    return bound * _BFLOAT16_FACTORS
