@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from u2forge.errors import InputError
 
+# The layout of a tensor that is no batch of pictures; it has any number of axes.
+ARRAY_LAYOUT = "ARRAY"
+LAYOUTS = ("NCHW", "NHWC", ARRAY_LAYOUT)
+
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor of a model. shape: None where any size fits; dtype: a numpy name; layout: NCHW or NHWC."""
+    """One tensor of a model. shape: None where any size fits; dtype: a numpy name; layout: one of LAYOUTS."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -27,17 +31,17 @@ class TensorSpec:
     @property
     def batch_size(self) -> int | None:
         """The fixed number of pictures in a batch, None where any number fits."""
-        return self.shape[0]
+        return self.shape[0] if self.shape else None
 
     @property
     def height(self) -> int | None:
-        """Rows, in pixels, by the layout; None where any number fits."""
-        return self.shape[self.layout.index("H")]
+        """Rows, in pixels, by the layout; None where any number fits, or there are no rows."""
+        return self.shape[self.layout.index("H")] if "H" in self.layout else None
 
     @property
     def width(self) -> int | None:
-        """Columns, in pixels, by the layout; None where any number fits."""
-        return self.shape[self.layout.index("W")]
+        """Columns, in pixels, by the layout; None where any number fits, or there are no columns."""
+        return self.shape[self.layout.index("W")] if "W" in self.layout else None
 
     def check(self, array: NDArray[Any], *, where: str) -> None:
         """Raises InputError unless the array has this dtype and shape."""

@@ -6,7 +6,7 @@ import numpy as np
 from calibrated_networks import statistics_of
 
 from small_networks import random_batch
-from u2forge.quantize.tensor_statistics import StatisticsBuilder, TensorStatistics
+from u2forge.quantize.tensor_statistics import MOST_POSITIONS, StatisticsBuilder, TensorStatistics
 
 
 def added(builder: StatisticsBuilder, picture: np.ndarray) -> TensorStatistics:
@@ -66,3 +66,13 @@ def test_the_variance_of_a_constant_is_not_negative() -> None:
         *(np.array([0.1]),) * 3, second_moment=np.array([0.1**2 - 1e-18]), samples=np.zeros((1, 1), "f4")
     )
     assert constant.variance == 0
+
+
+def test_what_many_pictures_show_is_thinned_out_evenly() -> None:
+    builder = StatisticsBuilder()
+    for seed in range(100):
+        found = added(builder, np.full((1, 1, 16, 16), seed, np.float32))
+        assert len(found.samples) <= 2 * MOST_POSITIONS
+    kept = np.unique(found.samples)
+    assert len(np.unique(np.diff(kept))) == 1
+    assert (kept[0], found.low[0], found.high[0], found.mean[0]) == (0, 0, 99, 49.5)

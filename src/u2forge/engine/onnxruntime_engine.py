@@ -40,8 +40,12 @@ _ERRORS_ONLY = 3
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    **{
+        f"tensor({name})": name
+        for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+    },
 }
 
 

@@ -63,7 +63,11 @@ def open_openvino(model: ModelFile, options: EngineOptions) -> PooledEngine[open
     threads = options.threads or usable_processors()
     properties = compile_properties(core, model, device, threads=threads, streams=options.streams)
     compiled = _compiled(core, model, device, properties, options.cache_folder)
-    check_fits_manifest(model, inputs=_found(compiled.inputs), outputs=_found(compiled.outputs))
+    check_fits_manifest(
+        model,
+        inputs=_found(compiled.inputs, model.manifest.inputs),
+        outputs=_found(compiled.outputs, model.manifest.outputs),
+    )
     engine_ms = ms_since(start)
     info = _info(core, compiled, model, device, threads, engine_ms)
     return PooledEngine(info, compiled.create_infer_request, partial(_infer, info.outputs))
@@ -219,10 +223,11 @@ def _last_line(error: Exception) -> str:
     return lines[-1].strip()[:300]
 
 
-def _found(ports: list[openvino.ConstOutput]) -> list[FoundTensor]:
+def _found(ports: list[openvino.ConstOutput], specs: Sequence[TensorSpec]) -> list[FoundTensor]:
+    """What OpenVINO says of them. A tensor has the names of all nodes that only pass it on, too."""
     return [
         (
-            port.get_any_name(),
+            next((spec.name for spec in specs if spec.name in port.get_names()), port.get_any_name()),
             port.element_type.to_dtype().name,
             tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape),
         )

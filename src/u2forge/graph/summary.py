@@ -32,10 +32,12 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class GraphSummary:
-    """A whole graph, for one picture of height x width pixels. nodes: all there are; operators: how many of each."""
+    """A whole graph, for one picture of height x width pixels. nodes: all there are; operators: how many of each.
 
-    height: int
-    width: int
+    height, width: None where its inputs are not one batch of pictures; then for one of a batch."""
+
+    height: int | None
+    width: int | None
     nodes: int
     operators: dict[str, int]
     parameters: int
@@ -45,13 +47,19 @@ class GraphSummary:
 
 
 def summarize(model: ir.Model, *, height: int | None = None, width: int | None = None) -> GraphSummary:
-    """The summary of a graph with one picture input, NCHW or NHWC, float or quantized.
+    """The summary of a graph, float or quantized; with one picture input it may be NCHW or NHWC.
 
     height, width: for axes that the graph leaves open (None: 320); layers: nodes that do work for each picture.
     Raises InputError where the graph is fixed to another size, ModelError where its shapes contradict.
     """
-    shape, height, width = _input_shape(model, height, width)
-    values = StaticValues(model, input_shapes={str(model.graph.inputs[0].name): shape})
+    if _is_of_one_picture(model) or (height, width) != (None, None):
+        shape, height, width = _input_shape(model, height, width)
+        shapes = {str(model.graph.inputs[0].name): shape}
+    else:
+        shapes = {
+            str(value.name): _of_batch_one(value) for value in model.graph.inputs if value.shape is not None
+        }
+    values = StaticValues(model, input_shapes=shapes)
     working = [node for node in model.graph if node.outputs and values.constant(node.outputs[0]) is None]
     layers = tuple(_layer(node, values) for node in working)
     weights = {id(value): value for node in working for value in _weights(node)}.values()
@@ -65,6 +73,16 @@ def summarize(model: ir.Model, *, height: int | None = None, width: int | None =
         macs=sum(layer.macs for layer in layers),
         layers=layers,
     )
+
+
+def _is_of_one_picture(model: ir.Model) -> bool:
+    inputs = model.graph.inputs
+    return len(inputs) == 1 and inputs[0].shape is not None and len(inputs[0].shape) == 4
+
+
+def _of_batch_one(value: ir.Value) -> Shape:
+    sizes = [size if isinstance(size, int) else None for size in value.shape or ()]
+    return tuple(1 if axis == 0 else size for axis, size in enumerate(sizes))
 
 
 def _input_shape(model: ir.Model, height: int | None, width: int | None) -> tuple[Shape, int, int]:

@@ -81,7 +81,11 @@ def measured_peaks(precisions: Iterable[str], threads: int) -> tuple[dict[str, f
     """
     wanted = set(precisions)
     modes = dict.fromkeys(mode for precision, mode in _MODES.items() if precision in wanted)
-    engines = [name for name, entry in ENGINES.items() if entry.installed and name not in _FEWER_PRODUCTS]
+    engines = [
+        name
+        for name, entry in ENGINES.items()
+        if entry.installed and entry.target == "portable" and name not in _FEWER_PRODUCTS
+    ]
     peaks: dict[str, float] = {}
     notes: list[str] = []
     for mode, engine in product(modes, engines):

@@ -83,7 +83,7 @@ def tensor_infos(specs: Sequence[TensorSpec], *, batch_size: int) -> list[Tensor
 def filled_shape(spec: TensorSpec, *, batch_size: int) -> tuple[int, ...]:
     """The tensor's sizes, the open ones filled in."""
     rest = tuple(OFFICIAL_SIZE if size is None else size for size in spec.shape[1:])
-    return (batch_size if spec.shape[0] is None else spec.shape[0], *rest)
+    return (*(batch_size if size is None else size for size in spec.shape[:1]), *rest)
 
 
 def noise_for(specs: Sequence[TensorSpec], *, batch_size: int, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -93,7 +93,9 @@ def noise_for(specs: Sequence[TensorSpec], *, batch_size: int, seed: int = 0) ->
     for spec in specs:
         shape = filled_shape(spec, batch_size=batch_size)
         dtype = np.dtype(spec.dtype)
-        if np.issubdtype(dtype, np.integer):
+        if dtype == np.bool_:
+            arrays[spec.name] = random.integers(0, 2, shape).astype(dtype)
+        elif np.issubdtype(dtype, np.integer):
             limits = np.iinfo(dtype)
             arrays[spec.name] = random.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
         else:

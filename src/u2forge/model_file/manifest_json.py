@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from u2forge.errors import ModelError
-from u2forge.model_file.manifest import SCHEMA_VERSION, Manifest, Origin
+from u2forge.model_file.manifest import INTERFACES, SCHEMA_VERSION, Manifest, Origin, ShapeRange
 from u2forge.model_file.quantization_record import (
     CALIBRATION_SOURCES,
     AccuracyRecord,
@@ -20,19 +20,29 @@ from u2forge.model_file.quantization_record import (
 )
 from u2forge.precision import PRECISION_MODES
 from u2forge.profiles import POST_PROFILES, PRE_PROFILES
-from u2forge.tensor_spec import TensorSpec
+from u2forge.target import TARGETS
+from u2forge.tensor_spec import ARRAY_LAYOUT, LAYOUTS, TensorSpec
 
 # More than a U²-Net has convolutions or outputs.
 _MAX_ENTRIES = 512
 # A batch of 64 pictures of 1024 × 1024: what a crafted file says beyond that would only fill the memory.
 _MAX_ELEMENTS = 64 * 3 * 1024 * 1024
-_LAYOUTS = ("NCHW", "NHWC")
-_DTYPES = ("float32", "float16", "uint8", "int8")
+_DTYPES = (
+    *("float32", "float16", "float64", "bool"),
+    *("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+)
 
 
 def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
     """The manifest as plain values, in a fixed order."""
-    return dataclasses.asdict(manifest)
+    values = dataclasses.asdict(manifest)
+    if manifest.target == "portable":  # not said, as in files from before there were other targets
+        del values["target"]
+    if manifest.interface == "pictures":  # likewise
+        del values["interface"]
+    if not manifest.shape_ranges:
+        del values["shape_ranges"]
+    return values
 
 
 def manifest_text(values: Mapping[str, Any]) -> str:
@@ -57,6 +67,7 @@ def manifest_from_json(values: object, *, where: str) -> Manifest:
             fix="build the model again with this u2forge, or use the u2forge that built it",
         )
     origin = reader.inner("origin")
+    of_tensors = reader.has("interface") and reader.choice("interface", INTERFACES) == "tensors"
     manifest = Manifest(
         name=reader.take("name", str),
         architecture=reader.take("architecture", str),
@@ -68,11 +79,14 @@ def manifest_from_json(values: object, *, where: str) -> Manifest:
         ),
         inputs=reader.some("inputs", _tensor_spec),
         outputs=reader.some("outputs", _tensor_spec),
-        pre=reader.choice("pre", PRE_PROFILES),
-        post=reader.choice("post", POST_PROFILES),
+        pre=reader.take("pre", type(None)) if of_tensors else reader.choice("pre", PRE_PROFILES),
+        post=reader.take("post", type(None)) if of_tensors else reader.choice("post", POST_PROFILES),
         embedded_preprocessing=reader.take("embedded_preprocessing", bool),
         tools=reader.strings("tools"),
         quantization=reader.optional("quantization", _quantization),
+        target=reader.choice("target", TARGETS) if reader.has("target") else "portable",
+        interface="tensors" if of_tensors else "pictures",
+        shape_ranges=reader.some("shape_ranges", _shape_range) if reader.has("shape_ranges") else (),
         schema_version=version,
     )
     origin.finish()
@@ -85,12 +99,29 @@ def _tensor_spec(reader: _Reader) -> TensorSpec:
         name=reader.take("name", str),
         shape=reader.shape("shape"),
         dtype=reader.choice("dtype", _DTYPES),
-        layout=reader.choice("layout", _LAYOUTS),
+        layout=reader.choice("layout", LAYOUTS),
     )
-    if len(spec.shape) != len(spec.layout):
+    if spec.layout != ARRAY_LAYOUT and len(spec.shape) != len(spec.layout):
         raise reader.wrong("shape", f"{len(spec.layout)} sizes, as in {spec.layout}", spec.shape)
     reader.finish()
     return spec
+
+
+def _shape_range(reader: _Reader) -> ShapeRange:
+    found = ShapeRange(
+        name=reader.take("name", str),
+        smallest=_sizes(reader, "smallest"),
+        largest=_sizes(reader, "largest"),
+    )
+    reader.finish()
+    return found
+
+
+def _sizes(reader: _Reader, key: str) -> tuple[int, ...]:
+    sizes = reader.shape(key)
+    if None in sizes:
+        raise reader.wrong(key, "sizes of at least 1", sizes)
+    return tuple(size for size in sizes if size is not None)
 
 
 def _quantization(reader: _Reader) -> QuantizationRecord:
@@ -153,6 +184,9 @@ class _Reader:
         self._values = dict(values)
         self._where = where
         self._name = name
+
+    def has(self, key: str) -> bool:
+        return key in self._values
 
     def take(self, key: str, kind: type) -> Any:
         if key not in self._values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-CalibrationSource = Literal["pictures", "random", "ranges"]
+CalibrationSource = Literal["pictures", "random", "ranges", "tensors"]
 CALIBRATION_SOURCES: tuple[CalibrationSource, ...] = get_args(CalibrationSource)
 
 

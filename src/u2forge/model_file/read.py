@@ -1,4 +1,4 @@
-"""A model file on disk → its manifest, checked; the weights are hashed but never parsed here."""
+"""A model file on disk → its manifest, inside or beside it, checked; the weights are hashed, never parsed here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from u2forge.model_file.content_digest import digest_without, manifest_entries
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_digest, manifest_from_json
 from u2forge.model_file.protobuf_fields import Field, NotProtobuf
+from u2forge.model_file.sidecar import has_sidecar, read_sidecar
 
 DIGEST_KEY = "content_sha256"
 MANIFEST_DIGEST_KEY = "manifest_sha256"
@@ -34,6 +35,8 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises ModelError where the file is missing, is no ONNX file, has no manifest or one that cannot be read.
     """
+    if has_sidecar(path):
+        return read_sidecar(path).manifest
     with _opened(path) as (file, size):
         return _manifest(path, file, size)[0]
 
@@ -44,8 +47,14 @@ def open_model_file(path: Path) -> ModelFile:
     Raises ModelError as read_manifest does, and where the content is not what was written.
     """
     with _opened(path) as (file, size):
-        manifest, field, expected = _manifest(path, file, size)
-        found = digest_without(file, size, [field])
+        if has_sidecar(path):
+            sidecar = read_sidecar(path)
+            manifest, expected = sidecar.manifest, sidecar.content_sha256
+            left_out: list[Field] = []
+        else:
+            manifest, field, expected = _manifest(path, file, size)
+            left_out = [field]
+        found = digest_without(file, size, left_out)
     if found != expected:
         raise ModelError(
             where=f"model file {path}",

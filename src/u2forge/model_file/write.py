@@ -12,6 +12,7 @@ from u2forge.model_file.content_digest import MANIFEST_KEY, manifest_entry_bytes
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_digest, manifest_text, manifest_to_json
 from u2forge.model_file.read import DIGEST_KEY, MANIFEST_DIGEST_KEY
+from u2forge.model_file.sidecar import remove_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ def write_model(model: onnx_ir.Model, manifest: Manifest, path: Path) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.write(entry)
+    # Of a model of another target that had this name.
+    remove_sidecar(path)
 
 
 def _check_names(kind: str, specs: Sequence[TensorSpec], values: Sequence[onnx_ir.Value]) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from u2forge.graph.static_values import StaticValues
 from u2forge.input_limits import LARGEST_BATCH, LARGEST_SIDE, SMALLEST_SIDE
+from u2forge.passes.freeze_inputs import FreezeInputs
 from u2forge.passes.refusal import RefusedGraphError
 
 
@@ -56,25 +56,12 @@ class FreezeShapes(ir.passes.InPlacePass):
             )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Sets the input's sizes; inner values lose theirs, as they may be out of date."""
+        """Sets the input's sizes."""
         value = model.graph.inputs[0]
         assert value.shape is not None
-        frozen = ir.Shape([self.batch or value.shape[0], value.shape[1], self.height, self.width])
-        modified = frozen != value.shape
-        value.shape = frozen
-        if modified:
-            for node in model.graph:
-                for output in node.outputs:
-                    output.shape = None
-        values = StaticValues(model)
-        for output in model.graph.outputs:
-            sizes = values.shape(output)
-            if sizes is not None:
-                first = value.shape[0] if sizes and sizes[0] is None else None
-                output.shape = ir.Shape(
-                    [first if i == 0 and size is None else size for i, size in enumerate(sizes)]
-                )
-        return ir.passes.PassResult(model, modified)
+        batch, channels = (size if isinstance(size, int) else None for size in value.shape[:2])
+        shape = (self.batch or batch, channels, self.height, self.width)
+        return FreezeInputs({str(value.name): shape}).call(model)
 
 
 def _fits(size: object, asked: int | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
@@ -22,11 +23,17 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value
 
 def unused_name(graph: ir.Graph, name: str) -> str:
     """The name itself, or with the first number that makes it new among the graph's values."""
-    taken = {str(value.name) for value in (*graph.inputs, *graph.initializers.values())}
-    taken |= {str(value.name) for node in graph for value in node.outputs}
+
+    def taken(candidate: str) -> bool:
+        return (
+            candidate in graph.initializers
+            or any(value.name == candidate for value in graph.inputs)
+            or any(value.name == candidate for node in graph for value in node.outputs)
+        )
+
     number = 1
     candidate = name
-    while candidate in taken:
+    while taken(candidate):
         number += 1
         candidate = f"{name}.{number}"
     return candidate
@@ -45,3 +52,49 @@ def replace_value(old: ir.Value, new: ir.Value) -> None:
 def drop_unused(model: ir.Model) -> bool:
     """Removes nodes and initializers that no output depends on; whether there were any."""
     return RemoveUnusedNodesPass()(model).modified
+
+
+def put_before_input(
+    graph: ir.Graph,
+    name: str,
+    nodes: Callable[[ir.Value], list[ir.Node]],
+    *,
+    dtype: ir.DataType,
+    shape: ir.Shape,
+) -> None:
+    """A new input under the name of an old one, with nodes in between: the last one's output takes the old one's place.
+
+    nodes: makes them of the new input; they are already wired to each other.
+    """
+    index, inner = next((i, value) for i, value in enumerate(graph.inputs) if value.name == name)
+    inner.name = unused_name(graph, f"{name}.inner")
+    outer = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype))
+    added = nodes(outer)
+    result = added[-1].outputs[0]
+    ir.convenience.replace_all_uses_with(inner, result, replace_graph_outputs=True)
+    graph.inputs[index] = outer
+    result.name, result.shape, result.type = inner.name, inner.shape, inner.type
+    graph.insert_before(graph[0], added)
+
+
+def put_behind_output(
+    graph: ir.Graph,
+    name: str,
+    node: Callable[[ir.Value], ir.Node],
+    *,
+    dtype: ir.DataType,
+    shape: ir.Shape | None,
+) -> None:
+    """A node behind an output, whose result takes its name and place; what else reads the value reads it as before."""
+    index, inner = next((i, value) for i, value in enumerate(graph.outputs) if value.name == name)
+    inner.name = unused_name(graph, f"{name}.inner")
+    added = node(inner)
+    outer = added.outputs[0]
+    outer.name, outer.shape, outer.type = name, shape, ir.TensorType(dtype)
+    graph.append(added)
+    graph.outputs[index] = outer
+
+
+def as_list(make: Callable[[ir.Value], ir.Node]) -> Callable[[ir.Value], list[ir.Node]]:
+    """What makes one node, as put_before_input takes it."""
+    return lambda value: [make(value)]

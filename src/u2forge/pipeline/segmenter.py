@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import Engine
-from u2forge.errors import EngineError, unknown_choice
+from u2forge.errors import EngineError, ModelError, unknown_choice
 from u2forge.model_file.manifest import Manifest
 from u2forge.pipeline.picture import Picture
 from u2forge.pipeline.postprocess import postprocess
@@ -40,7 +40,7 @@ class Segmentation:
 
 class Segmenter:
     """An opened engine with the profiles for its pictures; None takes the manifest's. Safe in several
-    threads. Raises InputError on an unknown profile."""
+    threads. Raises InputError on an unknown profile, ModelError on a model of tensors."""
 
     def __init__(
         self,
@@ -50,10 +50,11 @@ class Segmenter:
         pre: PreProfile | None = None,
         post: PostProfile | None = None,
     ) -> None:
+        own_pre, own_post = profiles_of(manifest)
         self.engine = engine
         self.manifest = manifest
-        self.pre: PreProfile = manifest.pre if pre is None else pre
-        self.post: PostProfile = manifest.post if post is None else post
+        self.pre: PreProfile = own_pre if pre is None else pre
+        self.post: PostProfile = own_post if post is None else post
         _check_profile("pre", self.pre, PRE_PROFILES)
         _check_profile("post", self.post, POST_PROFILES)
         self._input = engine.info.inputs[0]
@@ -145,6 +146,19 @@ class Segmenter:
             stage_ms = {"preprocess": before_ms, "inference": inference_ms, "postprocess": ms_since(start)}
             results.append(Segmentation(probability=probability, mask=mask, stage_ms=stage_ms))
         return results
+
+
+def profiles_of(manifest: Manifest) -> tuple[PreProfile, PostProfile]:
+    """The model's own profiles. Raises ModelError where it is a model of tensors, which has none."""
+    if manifest.pre is not None and manifest.post is not None:
+        return manifest.pre, manifest.post
+    raise ModelError(
+        where=f"model {manifest.name!r} ({manifest.architecture})",
+        expected="a model of pictures: a U²-Net that `u2forge build` wrote",
+        found=f"a model of tensors ({manifest.inputs[0]} …): nothing says what a picture means to it",
+        fix="run it with the program that it was built for (`u2forge magicmind run`); `u2forge inspect`, "
+        "`u2forge perf` and mm_run take it, too",
+    )
 
 
 def _check_profile(argument: str, value: str, valid: Sequence[str]) -> None:

@@ -14,8 +14,15 @@ Float64 = NDArray[np.float64]
 
 def mean_shift(weight_error: Float64, input_mean: Float64) -> Float64:
     """(O,): by how much weights that are off by weight_error (O, I, kh, kw) move each output channel's mean,
-    for inputs of mean (I,). Padding, at the borders only, is not counted."""
-    return np.asarray(weight_error.sum((2, 3)) @ input_mean)
+    for inputs of mean (I,), or (O, I) by output. Padding, at the borders only, is not counted."""
+    return summed_over_inputs(weight_error.sum((2, 3)), input_mean)
+
+
+def summed_over_inputs(weights: Float64, inputs: Float64) -> Float64:
+    """(O,): the products of (O, I) weights with inputs (I,), or (O, I) where each output has inputs of its own."""
+    if inputs.ndim == 1:
+        return np.asarray(weights @ inputs)
+    return np.asarray((weights * inputs).sum(1))
 
 
 def border_shift(weight_error: Float64, input_mean: Float64) -> Float64:
@@ -25,7 +32,8 @@ def border_shift(weight_error: Float64, input_mean: Float64) -> Float64:
     the root mean square over the four edges. A channel that is large and nearly constant, as networks use it to tell
     the border from the inside, makes this large however little the layer's inputs vary.
     """
-    by_tap = np.einsum("oikl,i->okl", weight_error, input_mean)
+    by_input = "i" if input_mean.ndim == 1 else "oi"
+    by_tap = np.einsum(f"oikl,{by_input}->okl", weight_error, input_mean)
     whole = by_tap.sum((1, 2))
     edges = [
         by_tap[:, 1:].sum((1, 2)),

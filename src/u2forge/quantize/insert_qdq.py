@@ -13,7 +13,7 @@ import onnx_ir as ir
 from u2forge.passes.surgery import add_initializer
 from u2forge.quantize.affine import Affine
 from u2forge.quantize.quantized_layers import QuantizedLayer, QuantizedLayers
-from u2forge.quantize.wiring import layers_reading, sources
+from u2forge.quantize.wiring import all_values, layers_reading, mixes, sources
 
 # The first operator set whose QuantizeLinear and DequantizeLinear know 16 bits. Source: ONNX, Operators.md.
 _OPSET_OF_16_BITS = 21
@@ -38,7 +38,7 @@ def quantized_graph(quantized: QuantizedLayers, *, float_layers: Collection[str]
         ):
             _quantize_weights(graph, node, quantized.layers[str(node.name)])
     if quantized.options.bits == 16:
-        model.opset_imports[""] = _OPSET_OF_16_BITS
+        model.opset_imports[""] = max(model.opset_imports[""], _OPSET_OF_16_BITS)
         model.ir_version = max(model.ir_version, _IR_VERSION_OF_16_BITS)
     return model
 
@@ -46,14 +46,8 @@ def quantized_graph(quantized: QuantizedLayers, *, float_layers: Collection[str]
 def _rounded_values(
     graph: ir.Graph, quantized: QuantizedLayers, float_layers: Collection[str]
 ) -> list[tuple[ir.Value, Affine]]:
-    picture = next(name for name in quantized.activations)
-    # Each once: where the graph normalises the picture itself, that is the output of an Add, too.
-    candidates = dict.fromkeys(
-        [value for node in graph for value in node.outputs if node.op_type in ("Relu", "Add", "Resize")]
-        + [value for value in _all_values(graph) if str(value.name) == picture]
-    )
     found = []
-    for value in candidates:
+    for value in _candidates(graph, quantized):
         affine = quantized.activations.get(str(sources(value)[0].name))
         readers = {str(layer.name) for layer in layers_reading(value)}
         if affine is not None and any(
@@ -63,8 +57,17 @@ def _rounded_values(
     return found
 
 
-def _all_values(graph: ir.Graph) -> Sequence[ir.Value]:
-    return [*graph.inputs, *(value for node in graph for value in node.outputs)]
+def _candidates(graph: ir.Graph, quantized: QuantizedLayers) -> Sequence[ir.Value]:
+    """Activations, and what upsampling makes of them; inputs last."""
+    values = [
+        value for value in all_values(graph) if str(value.name) in quantized.activations or _is_resized(value)
+    ]
+    return sorted(values, key=lambda value: value.is_graph_input())
+
+
+def _is_resized(value: ir.Value) -> bool:
+    node = value.producer()
+    return node is not None and node.op_type == "Resize" and mixes(node)
 
 
 def _round_value(graph: ir.Graph, value: ir.Value, affine: Affine, float_layers: Collection[str]) -> None:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from u2forge.graph.static_values import StaticValues
+from u2forge.passes.refusal import RefusedGraphError
 from u2forge.passes.surgery import add_initializer
 from u2forge.quantize.tensor_statistics import StatisticsBuilder, TensorStatistics
 from u2forge.quantize.winograd import add_tile_maximum
@@ -54,10 +55,10 @@ class Observation:
 
 
 def observation(model: ir.Model, *, grid: int, native_ranges: bool) -> Observation:
-    """The graph to calibrate with. model: an offline float graph of batch 1 and fixed size, which stays as it is.
+    """The graph to calibrate with. model: an offline float graph of fixed batch and size, which stays as it is.
 
-    grid: a picture gives a sample of grid × grid pixels of each activation. native_ranges: also observe what
-    integer kernels of the Winograd form need (see winograd.py).
+    grid: a picture gives a sample of grid × grid pixels of each activation; the pictures of a batch count as one.
+    native_ranges, with batch 1: also observe what integer kernels of the Winograd form need (see winograd.py).
     """
     observed_model = model.clone()
     graph = observed_model.graph
@@ -113,24 +114,25 @@ class _Writer:
         self._row = add_initializer(graph, "observe.row", np.array([1, 1, 1, -1]))
 
     def activation(self, value: ir.Value) -> None:
-        channels, height, width = self._size(value)
+        batch, channels, height, width = self._sizes(value)
+        axes = self._space if batch == 1 else self._constant(np.array([0, 2, 3]))
         squared = self._node("Mul", [value, value])
         parts = [
-            self._reduced("ReduceMin", value),
-            self._reduced("ReduceMax", value),
-            self._reduced("ReduceMean", value),
-            self._reduced("ReduceMean", squared),
+            self._node("ReduceMin", [value, axes], keepdims=1),
+            self._node("ReduceMax", [value, axes], keepdims=1),
+            self._node("ReduceMean", [value, axes], keepdims=1),
+            self._node("ReduceMean", [squared, axes], keepdims=1),
         ]
         rows, columns = (_places(size, self._grid) for size in (height, width))
         sampled = self._node("Gather", [value, self._constant(rows)], axis=2)
         sampled = self._node("Gather", [sampled, self._constant(columns)], axis=3)
         # Pixels first, so that a row holds all channels of one of them.
         parts.append(self._node("Transpose", [sampled], perm=[0, 2, 3, 1]))
-        self._note(value, "activation", channels, len(_FIGURES) + len(rows) * len(columns), parts)
+        self._note(value, "activation", channels, len(_FIGURES) + batch * len(rows) * len(columns), parts)
 
     def extremes(self, value: ir.Value) -> None:
         channels, _, _ = self._size(value)
-        parts = [self._reduced("ReduceMin", value), self._reduced("ReduceMax", value)]
+        parts = [self._node(f"Reduce{end}", [value, self._space], keepdims=1) for end in ("Min", "Max")]
         self._note(value, "pre_activation", channels, 2, parts)
 
     def tiles(self, value: ir.Value) -> None:
@@ -155,16 +157,19 @@ class _Writer:
         self._parts += parts
 
     def _size(self, value: ir.Value) -> tuple[int, int, int]:
-        shape = self._shapes.shape(value)
-        assert shape is not None
-        _, channels, height, width = shape
-        assert channels
-        assert height
-        assert width
-        return channels, height, width
+        return self._sizes(value)[1:]
 
-    def _reduced(self, operator: str, value: ir.Value) -> ir.Value:
-        return self._node(operator, [value, self._space], keepdims=1)
+    def _sizes(self, value: ir.Value) -> tuple[int, int, int, int]:
+        shape = self._shapes.shape(value)
+        if shape is None or None in shape:
+            raise RefusedGraphError(
+                where=f"calibration, activation {value.name!r}",
+                expected="a size that is known before any picture is",
+                found=f"{shape}",
+                fix="fix the sizes of the network's inputs",
+            )
+        batch, channels, height, width = (size for size in shape if size is not None)
+        return batch, channels, height, width
 
     def _constant(self, array: NDArray[np.int64]) -> ir.Value:
         return add_initializer(self._graph, f"observe.constant.{len(self._graph.initializers)}", array)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from u2forge.quantize.affine import Affine, activation_affine, quantization_noise
-from u2forge.quantize.bias_correction import border_shift, mean_shift
+from u2forge.quantize.bias_correction import border_shift, mean_shift, summed_over_inputs
 from u2forge.quantize.equalize import Scales, channel_scales, fold_channel_scales, scaled_statistics
 from u2forge.quantize.options import QuantizeOptions
 from u2forge.quantize.ranges import Range, range_of
@@ -69,14 +69,14 @@ def quantized_layers(
     """All that a quantized graph needs. model: an offline float graph, which stays as it is; statistics: of each of its
     `activations`, by name. custom_ranges: replace the calibrated ones, in the units of `model`.
 
-    Raises ModelError where the graph has an operator that cannot be quantized.
+    Raises ModelError where channels are to be equalized and the graph has an operator that this does not know.
     """
-    check_operators(model.graph)
     equalized = model.clone()
-    scales = channel_scales(
-        equalized.graph, statistics, strength=options.equalize if not custom_ranges else 0.0
-    )
-    fold_channel_scales(equalized.graph, scales)
+    scales: Scales = {}
+    if options.equalize and not custom_ranges:
+        check_operators(model.graph)
+        scales = channel_scales(equalized.graph, statistics, strength=options.equalize)
+        fold_channel_scales(equalized.graph, scales)
     scaled = scaled_statistics(statistics, scales)
     affines = _activation_affines(equalized.graph, scaled, options, custom_ranges or {})
     layers = {
@@ -121,13 +121,15 @@ def _layer(
     mean = np.concatenate([statistics[name].mean for name in names])
     power = np.concatenate([statistics[name].second_moment for name in names])
     exact = np.asarray(weight.numpy(), np.float64)
+    groups = len(mean) // exact.shape[1]
     rounded = round_weights(
         exact,
         bits=options.weight_bits if options.bits == 8 else 16,
         granularity=options.weight_granularity,
-        input_power=power,
+        input_power=_by_group(power, groups, exact),
     )
     error = rounded.values - exact
+    mean = _by_group(mean, groups, exact)
     shift = mean_shift(error, mean) if options.bias_correction else 0.0
     # Where nothing but ranges is known, there are no samples.
     samples = [(statistics[name].samples, affines[name]) for name in names if statistics[name].samples.size]
@@ -137,7 +139,7 @@ def _layer(
         name=str(node.name),
         weights=rounded,
         bias=(np.asarray(bias.numpy(), np.float64) - shift).astype(np.float32),
-        weight_snr_db=_decibels(_power(exact, power), _power(error, power)),
+        weight_snr_db=_decibels(*(_power(part, _by_group(power, groups, exact)) for part in (exact, error))),
         input_snr_db=_decibels(input_signal, input_noise),
         border_error=_border_error(node, border_shift(error, mean), statistics),
     )
@@ -155,15 +157,23 @@ def _border_error(
 
 
 def _outputs_of(conv: ir.Node) -> Iterator[ir.Value]:
-    """What the convolution's output becomes: rectified, and added to the block's input."""
+    """What the convolution's output becomes: as it is, rectified, and added to the block's input."""
+    yield conv.outputs[0]
     for use in conv.outputs[0].uses():
         if use.node.op_type == "Relu":
             yield use.node.outputs[0]
             yield from (u.node.outputs[0] for u in use.node.outputs[0].uses() if u.node.op_type == "Add")
 
 
+def _by_group(figures: NDArray[np.float64], groups: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(I,) as it is where the convolution has one group; else (O, I / groups): the figures of each output's inputs."""
+    if groups == 1:
+        return figures
+    return np.repeat(figures.reshape(groups, -1), weights.shape[0] // groups, axis=0)
+
+
 def _power(weights: NDArray[np.float64], input_power: NDArray[np.float64]) -> float:
-    return float((np.square(weights).sum((2, 3)) @ input_power).sum())
+    return float(summed_over_inputs(np.square(weights).sum((2, 3)), input_power).sum())
 
 
 def _decibels(signal: float, noise: float) -> float:

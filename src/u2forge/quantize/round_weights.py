@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from u2forge.quantize.bias_correction import summed_over_inputs
 from u2forge.quantize.options import WeightGranularity
 
 Float64 = NDArray[np.float64]
@@ -36,8 +37,8 @@ def round_weights(
     """The integers, symmetric around 0, and their scales.
 
     weights: (O, I, kh, kw); bits: 7, 8 (int8) or 16 (int16); input_power: (I,) mean square of each input
-    channel, by which an error counts. Each kernel keeps its sum to half a step: neighbouring inputs are alike,
-    so that errors which cancel within a kernel hardly reach the output.
+    channel, or (O, I) by output, by which an error counts. Each kernel keeps its sum to half a step: neighbouring
+    inputs are alike, so that errors which cancel within a kernel hardly reach the output.
     Source: Guo et al., "SQuant" (ICLR 2022), section 3.2, kernel-wise flips.
     """
     limit = 2 ** (bits - 1) - 1
@@ -63,7 +64,7 @@ def _least_noise(weights: Float64, scale: Float64, limit: int, input_power: Floa
         tried = np.asarray(scale * factor)
         steps = tried.reshape(-1, 1, 1, 1)
         error = np.clip(np.rint(weights / steps), -limit, limit) * steps - weights
-        noise = np.square(error).sum((2, 3)) @ input_power
+        noise = summed_over_inputs(np.square(error).sum((2, 3)), input_power)
         if scale.ndim == 0:
             noise = noise.sum()
         better = noise < least

@@ -38,11 +38,17 @@ class TensorStatistics:
         return np.asarray(np.maximum(self.second_moment - np.square(self.mean), 0))
 
 
+# Of one tensor: memory stays at some 300 MB for the full network.
+MOST_POSITIONS = 4096
+
+
 class StatisticsBuilder:
-    """Gathers one tensor's statistics picture by picture; memory grows with the samples only."""
+    """Gathers one tensor's statistics picture by picture. Where samples are of more than twice MOST_POSITIONS, every
+    second picture's are dropped, and of those to come as many."""
 
     def __init__(self) -> None:
         self._pictures = 0
+        self._every = 1
         self._low: Float64 = np.zeros(0)
         self._high: Float64 = np.zeros(0)
         self._mean: Float64 = np.zeros(0)
@@ -66,7 +72,11 @@ class StatisticsBuilder:
         np.maximum(self._high, high, out=self._high)
         self._mean += mean
         self._second += second_moment
-        self._samples.append(samples)
+        if self._pictures % self._every == 0:
+            self._samples.append(samples)
+        if sum(map(len, self._samples)) > 2 * MOST_POSITIONS and len(self._samples) > 1:
+            self._samples = self._samples[::2]
+            self._every *= 2
         self._pictures += 1
 
     def result(self) -> TensorStatistics:

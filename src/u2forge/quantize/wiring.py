@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from u2forge.passes.own_parameters import has_own_weights
 from u2forge.passes.refusal import RefusedGraphError
 
 # They give, channel by channel, a mixture of values of their input: they scale with it and never leave its range.
@@ -14,20 +15,20 @@ _COMPUTING = frozenset({"Conv", "Relu", "Add", "Sigmoid"})
 
 
 def check_operators(graph: ir.Graph) -> None:
-    """Raises ModelError on an operator whose effect on ranges is not known here."""
+    """Raises ModelError on an operator whose effect on scaled channels is not known here: equalization needs it."""
     for node in graph:
         if node.op_type not in _MIXING | _COMPUTING | {"Concat"} and not _before_the_network(node):
             raise RefusedGraphError(
                 where=f"quantization, node {node.name!r}",
                 expected=f"one of the operators {', '.join(sorted(_MIXING | _COMPUTING | {'Concat'}))}",
                 found=str(node.op_type),
-                fix="quantize the float graph of a U²-Net, as `u2forge build` makes it",
+                fix="quantize the float graph of a U²-Net, as `u2forge build` makes it, or without equalization",
             )
 
 
 def _before_the_network(node: ir.Node) -> bool:
-    """Whether it belongs to the preprocessing inside the graph, or restores weights."""
-    return (node.name or "").startswith("preprocess.")
+    """Whether it belongs to the processing before or behind the network inside the graph."""
+    return (node.name or "").startswith(("preprocess.", "postprocess."))
 
 
 def network_input(graph: ir.Graph) -> ir.Value:
@@ -41,45 +42,71 @@ def network_input(graph: ir.Graph) -> ir.Value:
 def sources(value: ir.Value) -> list[ir.Value]:
     """The values that `value`'s channels come from, in their order, through pooling, resizing and concatenation."""
     node = value.producer()
-    if node is None or (node.op_type not in _MIXING and node.op_type != "Concat"):
+    if node is None or not (mixes(node) or joins_channels(node)):
         return [value]
-    inputs = node.inputs[:1] if node.op_type in _MIXING else node.inputs
+    inputs = node.inputs[:1] if mixes(node) else node.inputs
     return [source for part in inputs if part is not None for source in sources(part)]
 
 
+def mixes(node: ir.Node) -> bool:
+    """Whether its output is, channel by channel, a mixture of values of its input."""
+    if node.op_type == "Resize":
+        mode = node.attributes.get("mode")
+        return mode is None or mode.as_string() in ("linear", "nearest")  # cubic leaves the range
+    return node.op_type in _MIXING and node.domain == "" and len(node.outputs) == 1
+
+
+def joins_channels(node: ir.Node) -> bool:
+    """Whether it puts the channels of its inputs one behind the other."""
+    return node.op_type == "Concat" and node.attributes["axis"].as_int() in (1, -3)
+
+
 def quantizable_layers(graph: ir.Graph) -> list[ir.Node]:
-    """The convolutions whose inputs are activations: those of pictures, of rectified sums, of residual sums.
+    """The convolutions with weights of their own whose inputs are activations: see float_reason."""
+    return [node for node in graph if node.op_type == "Conv" and float_reason(node) is None]
 
-    The one left out reads logits (the fusing convolution): see FUSING_REASON.
+
+FUSING_REASON = "it fuses logits: sums of convolutions, joined or enlarged, which have no range of their own"
+WEIGHTS_REASON = "it is no two-dimensional convolution of float32 weights that are constant"
+
+
+def float_reason(conv: ir.Node) -> str | None:
+    """Why a convolution cannot be quantized, None where it can.
+
+    Not with logits: sums of convolutions that are resized or concatenated before it reads them. Read directly, such a
+    sum is an activation like those that are rectified or added.
     """
-    return [node for node in graph if node.op_type == "Conv" and _reads_activations(node, graph)]
+    value = conv.inputs[0]
+    assert value is not None
+    if not has_own_weights(conv):
+        return WEIGHTS_REASON
+    found = sources(value)
+    if any(source.const_value is not None for source in found):
+        return WEIGHTS_REASON
+    if found != [value] and any(_is_sum(source) for source in found):
+        return FUSING_REASON
+    return None
 
 
-FUSING_REASON = "it fuses logits, which have no range of their own, and takes less than 0.01 % of the work"
-
-
-def _reads_activations(conv: ir.Node, graph: ir.Graph) -> bool:
-    assert conv.inputs[0] is not None
-    picture = network_input(graph)
-    return all(source is picture or _is_activation(source) for source in sources(conv.inputs[0]))
-
-
-def _is_activation(value: ir.Value) -> bool:
+def _is_sum(value: ir.Value) -> bool:
     node = value.producer()
-    return node is not None and node.op_type in ("Relu", "Add")
+    return node is not None and node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def activations(graph: ir.Graph) -> list[ir.Value]:
-    """Every value that the quantizable convolutions' channels come from, in graph order; the picture first."""
+    """Every value that the quantizable convolutions' channels come from, in graph order, inputs first."""
     found = {
         source: None
         for layer in quantizable_layers(graph)
         for source in sources(_input(layer))
         if source is not None
     }
-    picture = network_input(graph)
-    ordered = [value for node in graph for value in node.outputs if value in found and value is not picture]
-    return [picture, *ordered]
+    return [value for value in all_values(graph) if value in found]
+
+
+def all_values(graph: ir.Graph) -> list[ir.Value]:
+    """The inputs, and all that the nodes give, in graph order."""
+    return [*graph.inputs, *(value for node in graph for value in node.outputs)]
 
 
 def layers_reading(value: ir.Value) -> Iterator[ir.Node]:
@@ -87,7 +114,7 @@ def layers_reading(value: ir.Value) -> Iterator[ir.Node]:
     for use in value.uses():
         if use.node.op_type == "Conv" and use.idx == 0:
             yield use.node
-        elif use.node.op_type in _MIXING | {"Concat"}:
+        elif (use.idx == 0 and mixes(use.node)) or joins_channels(use.node):
             yield from layers_reading(use.node.outputs[0])
 
 
@@ -95,7 +122,7 @@ def range_groups(graph: ir.Graph) -> list[list[ir.Value]]:
     """The activations in groups that share one range, as concatenation of integers needs it."""
     group_of = {value: [value] for value in activations(graph)}
     for node in graph:
-        if node.op_type != "Concat":
+        if not joins_channels(node):
             continue
         parts = [part for part in sources(node.outputs[0]) if part in group_of]
         for part in parts[1:]:

@@ -172,19 +172,24 @@ def read_ranges(path: Path) -> dict[str, Range]:
 
 def check_range_names(data: CalibrationData, activations: Collection[str]) -> None:
     """Raises InputError where given ranges are of no activation, or, without any pictures, one lacks its range."""
-    unknown = [name for name in data.ranges if name not in activations]
+    check_ranges(data.ranges, activations, complete=data.source == "ranges")
+
+
+def check_ranges(ranges: Collection[str], activations: Collection[str], *, complete: bool) -> None:
+    """Raises InputError where one of the names is of no activation, or, where they must be complete, one is missing."""
+    unknown = [name for name in ranges if name not in activations]
     if unknown:
         near = difflib.get_close_matches(unknown[0], activations, n=1)
         raise InputError(
-            where="file of ranges",
+            where="given ranges",
             expected="names of activations of this network",
             found=f"{unknown[0]!r}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             fix=f"did you mean {near[0]!r}?" if near else f"they are {', '.join(list(activations)[:3])}, …",
         )
-    missing = [name for name in activations if name not in data.ranges]
-    if data.source == "ranges" and missing:
+    missing = [name for name in activations if name not in ranges]
+    if complete and missing:
         raise InputError(
-            where="file of ranges",
+            where="given ranges",
             expected=f"a range for each of the {len(activations)} activations, where there are no pictures",
             found=f"none for {missing[0]!r}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""),
             fix="add them, or give pictures with a further --calibration FOLDER",

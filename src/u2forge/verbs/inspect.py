@@ -11,6 +11,7 @@ from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.manifest_json import manifest_to_json
 from u2forge.model_file.quantization_record import QuantizationRecord
 from u2forge.model_file.read import holds_manifest, open_model_file
+from u2forge.model_file.sidecar import has_sidecar, sidecar_path
 from u2forge.report.run_table import text_table
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Inspection:
         lines += [
             f"{summary.nodes} nodes: {operators}",
             f"{summary.parameters / 1e6:.2f} M parameters in {summary.weight_bytes / 1e6:.1f} MB; "
-            f"{summary.macs / 1e9:.2f} GMAC for one picture of {summary.height} × {summary.width}",
+            f"{summary.macs / 1e9:.2f} GMAC for one "
+            + ("of a batch" if summary.height is None else f"picture of {summary.height} × {summary.width}"),
             "",
             _layer_table(summary),
         ]
@@ -74,6 +76,14 @@ def inspect(file: str | Path) -> Inspection:
             expected="an offline model or an ONNX graph",
             found="a folder" if path.is_dir() else "no such file",
             fix="check the path",
+        )
+    if has_sidecar(path):
+        open_model_file(path)
+        raise InputError(
+            where=f"inspecting {path}",
+            expected="an ONNX file",
+            found="a model of another format, whole and unchanged, which only its own SDK reads",
+            fix=f"read its manifest, {sidecar_path(path).name}, or inspect the model built without --target",
         )
     manifest = open_model_file(path).manifest if holds_manifest(path) else None
     model = read_onnx(path)
@@ -97,11 +107,15 @@ def _described(value: onnx_ir.Value) -> str:
 def _facts(manifest: Manifest) -> list[str]:
     origin = manifest.origin
     inside = "inside the graph" if manifest.embedded_preprocessing else "before it"
+    profiles = f"profiles: pre {manifest.pre}, post {manifest.post}; pictures are normalised {inside}"
     return [
         f"{manifest.name} ({manifest.architecture}), {manifest.precision}, manifest of version "
         f"{manifest.schema_version}",
         f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})",
-        f"profiles: pre {manifest.pre}, post {manifest.post}; pictures are normalised {inside}",
+        profiles
+        if manifest.interface == "pictures"
+        else "a model of tensors: only the program that it was built for knows what goes in and out",
+        *(f"input {found.name}: from {found.smallest} to {found.largest}" for found in manifest.shape_ranges),
         "made by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
         *([] if manifest.quantization is None else _quantization_facts(manifest.quantization)),
     ]

@@ -10,7 +10,7 @@ from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import check_engine, open_engine
 from u2forge.errors import ModelError
 from u2forge.model_file.read import read_manifest
-from u2forge.pipeline.segmenter import Segmenter
+from u2forge.pipeline.segmenter import Segmenter, profiles_of
 from u2forge.precision import PrecisionMode
 from u2forge.profiles import PostProfile, PreProfile
 from u2forge.verbs.model_path import built_again, model_path
@@ -40,6 +40,8 @@ def open_segmenter(
     """
     check_engine(engine, device=device)  # before anything is fetched and built
     path = model_path(model, precision=precision, batch_size=batch_size, progress=progress)
+    if str(model) not in CARDS:
+        profiles_of(read_manifest(path))  # before it is compiled
     options = EngineOptions(
         device=device, threads=threads, streams=streams, cache_folder=cache_dir() / "compiled"
     )

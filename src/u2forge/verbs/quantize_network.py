@@ -14,14 +14,15 @@ from u2forge.engine.protocol import EngineInfo
 from u2forge.errors import AccuracyError
 from u2forge.evaluate.accuracy_gate import AccuracyGate, MapLoss, map_loss
 from u2forge.model_file.manifest import Manifest
-from u2forge.model_file.quantization_record import AccuracyRecord, FloatLayer, QuantizationRecord
-from u2forge.passes.recipes import finished
+from u2forge.model_file.quantization_record import AccuracyRecord, QuantizationRecord
 from u2forge.precision import PrecisionMode
 from u2forge.quantize.calibration_faults import option_faults, range_faults
 from u2forge.quantize.options import QuantizeOptions
+from u2forge.quantize.tensor_statistics import MOST_POSITIONS
 from u2forge.report.layer_table import LayerRow, QuantizationReport
 from u2forge.verbs.calibrate import Calibration, CheckPicture, require_check_pictures
 from u2forge.verbs.calibration_data import CalibrationData, calibration_record, check_range_names
+from u2forge.verbs.finish_quantized import finished_graph, float_records, of_ranges, quantization_record
 from u2forge.verbs.trial_model import TrialEngine
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Sampled pixels of one activation, over all pictures: memory stays at some 300 MB for the full network.
-_SAMPLED_PIXELS = 4096
 # A ranking runs once for each layer, over the pictures that show the loss best.
 _PICTURES_TO_RANK = 8
 # So much of the work may stay in float; beyond, the model were no quantized one any more.
@@ -112,17 +111,11 @@ def quantize_network(
     if request.gate is not None:
         search.settle()
     report = search.report() if request.report else None
-    record = QuantizationRecord(
-        bits=request.options.bits,
-        weight_bits=16 if request.options.bits == 16 else request.options.weight_bits,
-        algorithm=request.options.algorithm,
-        weight_granularity=request.options.weight_granularity,
-        activations=request.options.activations,
-        equalize=request.options.equalize,
-        bias_correction=request.options.bias_correction,
-        calibration=calibration_record(request.data, calibration.read),
-        float_layers=search.float_records(),
-        accuracy=search.accuracy,
+    record = quantization_record(
+        request.options,
+        calibration_record(request.data, calibration.read),
+        float_records(layers, search.kept, reason=SENSITIVE_REASON),
+        search.accuracy,
     )
     return QuantizedNetwork(search.graph(search.kept), record, report)
 
@@ -133,7 +126,7 @@ def _calibrated(
     from u2forge.quantize.observe import observation
 
     pictures = max(1, request.data.count if request.data.source != "ranges" else 1)
-    grid = int(np.clip(np.sqrt(_SAMPLED_PIXELS / pictures), 2, 32))
+    grid = int(np.clip(np.sqrt(MOST_POSITIONS / pictures), 2, 32))
     watched: Observation = observation(single, grid=grid, native_ranges=request.options.bits == 16)
     manifest = replace(manifest_of(watched.model), precision="force_float32")
     with request.observing.opened(watched.model, manifest) as segmenter:
@@ -155,23 +148,7 @@ def _calibrated(
         _logger.warning("calibration pictures: %s", "; ".join(faults))
     if calibration.statistics.pictures:
         return calibration, calibration.statistics.result()
-    return calibration, _of_ranges(request.data, watched)
-
-
-def _of_ranges(data: CalibrationData, watched: Observation) -> Calibrated:
-    """What is known where nothing but ranges was given: no means, so that biases are not corrected."""
-    from u2forge.quantize.observe import Calibrated
-    from u2forge.quantize.tensor_statistics import TensorStatistics
-
-    found = {}
-    for item in watched.observed:
-        if item.kind == "activation":
-            low, high = data.ranges[item.name]
-            zeros, ones = np.zeros(item.channels), np.ones(item.channels)
-            found[item.name] = TensorStatistics(
-                low * ones, high * ones, zeros, ones, np.zeros((0, item.channels), np.float32)
-            )
-    return Calibrated(found, {}, {})
+    return calibration, of_ranges(request.data.ranges, watched)
 
 
 @dataclass(eq=False)
@@ -192,13 +169,9 @@ class _Search:
 
     def graph(self, float_layers: Collection[str]) -> onnx_ir.Model:
         """The finished graph with these layers in float."""
-        from u2forge.quantize.insert_qdq import quantized_graph
-        from u2forge.quantize.native_ranges import add_native_ranges, native_ranges
-
-        graph = finished(quantized_graph(self.layers, float_layers=float_layers), self.request.precision)
-        if self.calibrated.pre_activations:
-            add_native_ranges(graph, native_ranges(self.layers, self.calibrated))
-        return graph
+        return finished_graph(
+            self.layers, self.calibrated, float_layers=float_layers, precision=self.request.precision
+        )
 
     def loss(self, float_layers: Collection[str], check: Sequence[CheckPicture] | None = None) -> MapLoss:
         """What the graph loses on check pictures (all, where not given), to compare layers by."""
@@ -249,22 +222,6 @@ class _Search:
             for name, layer in self.layers.layers.items()
         )
         return QuantizationReport(rows=rows, curve=tuple(curve), accuracy=self.accuracy)
-
-    def float_records(self) -> tuple[FloatLayer, ...]:
-        """The layers that are not quantized, each with its reason."""
-        from u2forge.quantize.quantized_layers import FRAGILE_REASON
-        from u2forge.quantize.wiring import FUSING_REASON
-
-        others = [
-            str(node.name)
-            for node in self.layers.model.graph
-            if node.op_type == "Conv" and str(node.name) not in self.layers.layers
-        ]
-        fragile = self.layers.fragile
-        return tuple(
-            [FloatLayer(name, FRAGILE_REASON if name in fragile else SENSITIVE_REASON) for name in self.kept]
-            + [FloatLayer(name, FUSING_REASON) for name in others]
-        )
 
     def _measured(
         self, float_layers: Collection[str], trial: TrialEngine, check: Sequence[CheckPicture] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from u2forge.engine.protocol import EngineInfo, EngineOptions
+from u2forge.engine.protocol import Engine, EngineInfo, EngineOptions
 from u2forge.engine.registry import open_engine
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.write import write_model
@@ -34,12 +34,18 @@ class TrialEngine:
     @contextmanager
     def opened(self, graph: onnx_ir.Model, manifest: Manifest) -> Iterator[Segmenter]:
         """A segmenter on the graph. Raises EngineError, OutputError."""
+        with self.engine_on(graph, manifest) as engine:
+            yield Segmenter(engine, manifest)
+
+    @contextmanager
+    def engine_on(self, graph: onnx_ir.Model, manifest: Manifest) -> Iterator[Engine]:
+        """An engine on the graph. Raises EngineError, OutputError."""
         options = EngineOptions(device=self.device, threads=self.threads)
         with tempfile.TemporaryDirectory(prefix="u2forge-trial-") as folder:
             path = Path(folder) / "trial.onnx"
             write_model(graph, manifest, path)
-            with Segmenter(open_engine(path, engine=self.engine, options=options), manifest) as segmenter:
-                yield segmenter
+            with closing(open_engine(path, engine=self.engine, options=options)) as engine:
+                yield engine
 
     def maps(
         self, graph: onnx_ir.Model, manifest: Manifest, prepared: Sequence[NDArray[Any]]
