@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,3 +92,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse = Image.fromarray(generator.integers(0, 256, (6, 6, 3), np.uint8))
         coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / name)
     return folder
+
+
+@pytest.fixture
+def magicmind_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The recorder of a double of Cambricon's SDK, importable as magicmind while the test runs, in processes that it
+    starts, too."""
+    pytest.importorskip("onnxruntime", reason="the double computes with ONNX Runtime")
+    folder = str(Path(__file__).parent / "engine" / "magicmind_double")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", folder)
+    from magicmind.recorder import RECORDER
+
+    yield RECORDER
+    for name in [name for name in sys.modules if name.partition(".")[0] == "magicmind"]:
+        del sys.modules[name]

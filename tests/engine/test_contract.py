@@ -292,7 +292,7 @@ def test_an_unknown_engine_is_told_the_near_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found 'OpenVINOO'. To mend: did you mean 'openvino'\?"):
         open_engine(path, engine="OpenVINOO")
     with pytest.raises(
-        InputError, match="expected auto or one of native, openvino, onnxruntime; found 'qqq'"
+        InputError, match="expected auto or one of native, openvino, onnxruntime, magicmind; found 'qqq'"
     ):
         open_engine(path, engine="qqq")
 
@@ -301,7 +301,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_proto(rectified_proto(), tmp_path / "model.onnx")
-    monkeypatch.setattr("u2forge.engine.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("u2forge.engine.engine_entry.find_module", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"not installed. To mend: run `pip install 'openvino'`"):
         open_engine(path, engine="openvino")
     with pytest.raises(

@@ -85,7 +85,7 @@ def test_inspect_tells_it(built: Path) -> None:
         "quantized: activations of 8 bits, weights of 7 (per_channel), eqnm; calibrated with 10 pictures"
         in text
     )
-    assert "in float: outconv, as it fuses logits" in text
+    assert "in float: outconv, as it fuses logits: sums" in text
     assert "accuracy: mean map difference" in text
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import u2forge
 from u2forge.cli import main as cli
-from u2forge.engine import registry
+from u2forge.engine import engine_entry
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError, OutputError
 from u2forge.measure.candidate import Candidate
 from u2forge.measure.interleave import TurnLog, run_interleaved
@@ -308,7 +308,7 @@ def test_no_model_and_no_such_model(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_not_installed(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+    monkeypatch.setattr(engine_entry, "find_module", lambda package: None)
     with pytest.raises(
         MissingDependencyError,
         match="expected the module openvino; found the package openvino is not installed",

@@ -20,6 +20,7 @@ from u2forge.quantize.options import (
     RANGE_ALGORITHMS,
     WEIGHT_GRANULARITIES,
 )
+from u2forge.target import TARGETS, UNVERIFIED
 from u2forge.verbs.build import build
 
 
@@ -27,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what `build` takes."""
     parser.add_argument("net", metavar="NET", help="a card's name, a checkpoint, or a float graph")
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the model to write")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="portable",
+        help="portable: for every engine here; mlu370: MagicMind's own offline model, made by Cambricon's SDK where "
+        f"that is installed ({UNVERIFIED})",
+    )
     parser.add_argument(
         "--precision", choices=PRECISION_MODES, default="force_float32", help="precision mode"
     )
@@ -130,6 +138,7 @@ def main(options: argparse.Namespace) -> int:
     manifest = build(
         options.net,
         out=options.out,
+        target=options.target,
         precision=options.precision,
         batch_size=options.batch_size,
         input_height=options.input_height,

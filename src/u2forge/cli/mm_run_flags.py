@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from u2forge.engine.registry import ENGINES
+from u2forge.target import UNVERIFIED
 
 Kind = Literal["Str", "Int", "Bool", "Vec<Int>", "Vec<Str>", "Vec<Vec<Int>>"]
 Effect = Literal["used", "none", "refused"]
@@ -58,7 +59,9 @@ FLAGS: dict[str, Flag] = {
     "trace_pmu": Flag("Bool", "false", "none", "memory traffic is not available"),
     "trace_time": Flag("Str", "host", "none", "all times are the host's clock"),
     "avg_runs": Flag("Vec<Int>", "", "none", "averages are of every 100 runs"),
-    "engine": Flag("Str", "auto", "used", f"u2forge's own: auto, {', '.join(ENGINES)}"),
+    "engine": Flag(
+        "Str", "auto", "used", f"u2forge's own: auto, {', '.join(ENGINES)} (Cambricon's SDK: {UNVERIFIED})"
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from u2forge.cli.shared_arguments import MAGICMIND_NOTE
 from u2forge.engine.registry import ENGINES
 from u2forge.measure.perf_row import PerfResult
 from u2forge.precision import PRECISION_MODES
@@ -21,7 +22,13 @@ _STDOUT = "-"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what `perf` takes."""
     parser.add_argument("models", nargs="+", metavar="MODEL", help="model files, or cards' names")
-    _add_list(parser, "--engine", str, ("auto", *ENGINES), "what runs the models (the default engine)")
+    _add_list(
+        parser,
+        "--engine",
+        str,
+        ("auto", *ENGINES),
+        f"what runs the models (the default engine){MAGICMIND_NOTE}",
+    )
     parser.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
     _add_list(parser, "--batch-size", int, None, "pictures per inference (the model's own, or 1)")
     _add_list(parser, "--precision", str, PRECISION_MODES, "modes to build cards' models for (force_float32)")

@@ -6,11 +6,16 @@ import argparse
 
 from u2forge.engine.registry import ENGINES
 from u2forge.pipeline.job_record import EXISTING_POLICIES
+from u2forge.target import UNVERIFIED
+
+MAGICMIND_NOTE = f"; magicmind, Cambricon's SDK, is {UNVERIFIED}"
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, help: str) -> None:
     """--engine, whose help text is `help`, --device and --threads."""
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help=help)
+    parser.add_argument(
+        "--engine", choices=("auto", *ENGINES), default="auto", help=f"{help}{MAGICMIND_NOTE}"
+    )
     parser.add_argument("--device", default="auto", help="a device that `u2forge engines` lists")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one a processor)")
 

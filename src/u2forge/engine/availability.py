@@ -26,13 +26,14 @@ class DeviceStatus:
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """One engine. version and devices where it is available, else the reason and the command that brings it."""
+    """One engine. version and devices where it is available, else the reason and what brings it. note: what to know."""
 
     engine: str
     version: str | None
     devices: tuple[DeviceStatus, ...]
     reason: str | None = None
     install: str | None = None
+    note: str | None = None
 
     @property
     def available(self) -> bool:
@@ -40,12 +41,16 @@ class EngineStatus:
         return self.reason is None
 
     def __str__(self) -> str:
+        note = "" if self.note is None else f" ({self.note})"
         if not self.available:
-            return f"{self.engine}: not available: {self.reason}. To mend: {self.install}"
-        lines = [f"{self.engine} {self.version}"]
+            return f"{self.engine}{note}: not available: {self.reason}. To mend: {self.install}"
+        lines = [f"{self.engine} {self.version}{note}"]
         for device in self.devices:
             lines.append(f"  {device.device}: {device.device_name}")
-            lines += [f"    {mode} runs in {executed}" for mode, executed in device.precisions.items()]
+            lines += [
+                f"    {executed}: {', '.join(mode for mode, found in device.precisions.items() if found == executed)}"
+                for executed in dict.fromkeys(device.precisions.values())
+            ]
         return "\n".join(lines)
 
 
@@ -57,17 +62,20 @@ def available_engines() -> list[EngineStatus]:
 def _status(name: str) -> EngineStatus:
     entry = ENGINES[name]
     if not entry.installed:
-        return EngineStatus(name, None, (), entry.missing, entry.install)
+        return EngineStatus(name, None, (), entry.missing, entry.install, entry.note)
     try:
         devices = tuple(_device_status(name, device) for device in engine_devices(name))
     except U2ForgeError as error:
-        return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.install)
+        return EngineStatus(name, None, (), f"it does not load ({error.found})", entry.install, entry.note)
     except Exception as error:  # nor may one that loads and then fails stop the list
-        return EngineStatus(name, None, (), f"it does not work ({error})", entry.install)
-    return EngineStatus(name, _version(entry.module.split(".")[0]), devices)
+        return EngineStatus(name, None, (), f"it does not work ({error})", entry.install, entry.note)
+    return EngineStatus(name, _version(entry.module.split(".")[0]), devices, note=entry.note)
 
 
 def _device_status(name: str, device: str) -> DeviceStatus:
+    if ENGINES[name].target != "portable":
+        # A model would have to be built for it, and what runs be reported by it.
+        return DeviceStatus(device, "no precision tried", {})
     found: dict[str, str] = {}
     device_name = device
     with tempfile.TemporaryDirectory(prefix="u2forge-probe-") as folder:
@@ -77,7 +85,7 @@ def _device_status(name: str, device: str) -> DeviceStatus:
             try:
                 info = _opened_info(path, name, device)
             except U2ForgeError as error:
-                found[mode] = f"nothing: {error.found}"
+                found[mode] = f"not run ({error.found})"
                 continue
             found[mode] = info.precision_executed
             device_name = info.device_name

@@ -7,58 +7,22 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
+from u2forge.engine.engine_entry import EngineEntry
 from u2forge.engine.kept_out import kept_out
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import Engine, EngineOptions, Tensors
-from u2forge.errors import EngineError, InputError, MissingDependencyError, U2ForgeError, install_command
+from u2forge.errors import EngineError, InputError, MissingDependencyError, U2ForgeError
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.read import ModelFile, open_model_file
-from u2forge.native.built import BUILD_COMMAND, not_built_reason
 from u2forge.native.refusal import UnsupportedGraphError
+from u2forge.target import UNVERIFIED
 
 _log = logging.getLogger(__name__)
 
-EngineName = Literal["native", "openvino", "onnxruntime"]
-
-
-class EngineEntry(NamedTuple):
-    """module: what must be there; opener, devices, profiler, suits: "module:function"; extra: what brings it, None of
-    what u2forge has by itself.
-
-    suits: whether `auto` takes it for a model with that manifest; any where there is none. keep_out: modules that the
-    module imports where it can, and does without where it cannot.
-    """
-
-    module: str
-    opener: str
-    devices: str
-    find_device: str
-    profiler: str
-    extra: str | None
-    suits: str | None = None
-    keep_out: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def installed(self) -> bool:
-        """Whether it is there; it is not imported."""
-        return find_spec(self.module) is not None
-
-    @property
-    def install(self) -> str:
-        """The command that brings it."""
-        if self.extra is None:
-            return BUILD_COMMAND
-        return install_command(self.module, extra=self.extra)
-
-    @property
-    def missing(self) -> str:
-        """What is missing where it is not there."""
-        return not_built_reason() if self.extra is None else f"the package {self.module} is not installed"
+EngineName = Literal["native", "openvino", "onnxruntime", "magicmind"]
 
 
 # In the order that `auto` tries.
@@ -93,6 +57,18 @@ ENGINES: dict[str, EngineEntry] = {
         # Else its import writes a device id into the user's home, for telemetry.
         environment=(("ORT_DISABLE_TELEMETRY", "1"),),
     ),
+    "magicmind": EngineEntry(
+        module="magicmind.python.runtime",
+        opener="u2forge.engine.magicmind_engine:open_magicmind",
+        devices="u2forge.engine.magicmind_runtime:magicmind_devices",
+        find_device="u2forge.engine.magicmind_runtime:find_device",
+        profiler=None,
+        extra=None,
+        bring="install Cambricon's MagicMind SDK for Python, which Cambricon hands out and which is not on the "
+        "package index",
+        target="mlu370",
+        note=f"for models of `u2forge build --target mlu370` only; {UNVERIFIED}",
+    ),
 }
 assert set(ENGINES) == set(get_args(EngineName))
 
@@ -115,7 +91,11 @@ def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions
     try:
         return _open(model, name, options)
     except UnsupportedGraphError as refusal:
-        others = [other for other in ENGINES if other != name and ENGINES[other].installed]
+        others = [
+            other
+            for other, entry in ENGINES.items()
+            if other != name and entry.target == model.manifest.target and entry.installed
+        ]
         if engine != "auto" or not others:
             raise
         _log.info("another engine than %s is taken: %s", name, refusal)
@@ -137,13 +117,19 @@ def profile_layers(
     choose_engine(engine)
     model = open_model_file(path)
     name = choose_engine(engine, manifest=model.manifest, device=options.device)
+    profiler = ENGINES[name].profiler
+    if profiler is None:
+        raise EngineError(
+            where=f"engine {name!r}, profile of {path}",
+            expected="an engine that times its layers",
+            found="none that u2forge knows how to ask for them",
+            fix="leave --profile out, or profile a portable model on another engine",
+        )
     for spec in model.manifest.inputs:
         spec.check(inputs[spec.name], where=f"engine {name!r}")
     import_engine(name)
     try:
-        layers: list[LayerTime] = _resolve(ENGINES[name].profiler)(
-            model, options, inputs, inferences=inferences
-        )
+        layers: list[LayerTime] = _resolve(profiler)(model, options, inputs, inferences=inferences)
     except U2ForgeError:
         raise
     except Exception as error:
@@ -160,15 +146,17 @@ def choose_engine(name: str, *, manifest: Manifest | None = None, device: str = 
     """The engine of that name, or for auto the first installed one that suits the model, or any where there is no
     manifest. Raises as open_engine does."""
     if name == "auto":
+        target = "portable" if manifest is None else manifest.target
         installed = [candidate for candidate, entry in ENGINES.items() if entry.installed]
         suiting = [candidate for candidate in installed if _suits(candidate, manifest, device)]
         if suiting or (installed and manifest is None):
             return (suiting or installed)[0]
+        able = {candidate: entry for candidate, entry in ENGINES.items() if entry.target == target}
         raise MissingDependencyError(
             where="engine 'auto'",
-            expected=f"one of {', '.join(ENGINES)} installed",
+            expected=f"one of {', '.join(able)} installed",
             found="none that runs this model",
-            fix=f"run {' or '.join(entry.install for entry in ENGINES.values() if entry.extra)}",
+            fix=" or ".join(entry.mend for entry in able.values() if entry.extra or entry.bring),
         )
     if name not in ENGINES:
         near = difflib.get_close_matches(name.lower(), ENGINES, n=1)
@@ -184,13 +172,28 @@ def choose_engine(name: str, *, manifest: Manifest | None = None, device: str = 
             where=f"engine {name!r}",
             expected=f"the module {entry.module}",
             found=entry.missing,
-            fix=f"run {entry.install}, or choose another engine",
+            fix=f"{entry.mend}, or choose another engine",
         )
+    if manifest is not None and manifest.target != entry.target:
+        raise _of_another_target(name, manifest)
     return name
+
+
+def _of_another_target(name: str, manifest: Manifest) -> EngineError:
+    wanted = ENGINES[name].target
+    engines = [engine for engine, entry in ENGINES.items() if entry.target == manifest.target]
+    return EngineError(
+        where=f"engine {name!r}, model {manifest.name!r}",
+        expected=f"a model for the target {wanted}",
+        found=f"one for {manifest.target}",
+        fix=f"build it with `u2forge build --target {wanted}`, or run it with --engine {' or '.join(engines)}",
+    )
 
 
 def _suits(name: str, manifest: Manifest | None, device: str) -> bool:
     entry = ENGINES[name]
+    if entry.target != ("portable" if manifest is None else manifest.target):
+        return False
     if entry.suits is None:
         return True
     if manifest is None:
@@ -214,11 +217,20 @@ def check_engine(engine: str, *, device: str) -> None:
 
 def _has_own_device(device: str) -> bool:
     """Whether one of the engines that suit some models only, and come first for these, has that device."""
-    found = [name for name, entry in ENGINES.items() if entry.suits is not None and entry.installed]
+    found = [
+        name
+        for name, entry in ENGINES.items()
+        if (entry.suits is not None or entry.target != "portable") and entry.installed
+    ]
+    return any(_has_device(name, device) for name in found)
+
+
+def _has_device(name: str, device: str) -> bool:
     try:
-        return any(device.lower() in engine_devices(name) for name in found)
-    except MissingDependencyError:
+        _resolve(ENGINES[name].find_device)(engine_devices(name), device)
+    except U2ForgeError:
         return False
+    return True
 
 
 def import_engine(name: str) -> None:
@@ -236,7 +248,7 @@ def import_engine(name: str) -> None:
             where=f"engine {name!r}",
             expected=f"the module {entry.module} to load",
             found=str(error).strip()[:300] or type(error).__name__,
-            fix=f"run {entry.install} again, or choose another engine",
+            fix=f"{entry.mend} again, or choose another engine",
         ) from error
 
 

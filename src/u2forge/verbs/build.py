@@ -29,7 +29,9 @@ from u2forge.quantize.options import (
 )
 from u2forge.report.layer_page import layer_page
 from u2forge.report.layer_table import QuantizationReport
+from u2forge.target import TARGETS, Target
 from u2forge.tensor_spec import TensorSpec
+from u2forge.verbs.build_magicmind import MagicmindRequest, build_with_sdk, magicmind_request
 from u2forge.verbs.calibration_data import Sources, calibration_data
 from u2forge.verbs.checkpoint_path import card_name, checkpoint_path
 from u2forge.verbs.quantize_network import QuantizedNetwork, QuantizeRequest, quantize_network
@@ -45,6 +47,7 @@ def build(
     net: str | Path,
     *,
     out: str | Path,
+    target: Target = "portable",
     precision: PrecisionMode = "force_float32",
     batch_size: int | Literal["dynamic"] = 1,
     input_height: int = 320,
@@ -74,6 +77,9 @@ def build(
 ) -> Manifest:
     """The manifest of the model that now lies in `out`: one ONNX file, written whole, the same bytes each time.
 
+    target: portable, for every engine here; mlu370 has Cambricon's MagicMind SDK, where it is installed, make its own
+    offline model instead, with the manifest in a .u2forge.json file beside it, for the engine magicmind (not verified
+    on hardware).
     input_height, input_width: what the network sees, 32 to 1024 pixels; every picture is resized to it.
     embed_preprocessing: the model takes 8-bit NHWC RGB and normalises it itself. pre, post: the profiles that `infer`
     takes where it is not told others. name: None for the card's or file's own.
@@ -91,6 +97,7 @@ def build(
     """
     _check_choices(
         {
+            "target": (target, TARGETS),
             "precision": (precision, PRECISION_MODES),
             "outputs": (outputs, OUTPUT_CHOICES),
             "pre": (pre, PRE_PROFILES),
@@ -98,24 +105,41 @@ def build(
         }
     )
     _check_sizes(batch_size, {"input_height": input_height, "input_width": input_width})
-    request = None
+    options = None
     if precision in FLOAT_MODES:
         _check_float_only(precision, {"calibration": calibration, "check": check, "report": report})
     else:
+        options = QuantizeOptions(
+            bits=quantized_bits(precision) or 8,
+            weight_bits=weight_bits,
+            algorithm=algorithm,
+            weight_granularity=weight_granularity,
+            activations=activations,
+            equalize=equalize,
+            bias_correction=bias_correction,
+        )
+    request, for_sdk = None, None
+    if target != "portable":
+        data = None if options is None else calibration_data(calibration, check=(), count=calibration_count)
+        for_sdk = magicmind_request(
+            MagicmindRequest(target, precision, pre, options, data, device, progress),
+            engine=engine,
+            embed_preprocessing=embed_preprocessing,
+            others={
+                "threads": threads,
+                "check": check,
+                "max_loss": None if options is None else max_loss,
+                "report": report,
+                "on_layers": on_layers,
+            },
+        )
+    elif options is not None:
         trial_engine = _trial_engine(engine, precision, checked=max_loss is not None)
         check_engine(trial_engine, device=device)
         request = QuantizeRequest(
             precision=precision,
             data=calibration_data(calibration, check=check, count=calibration_count),
-            options=QuantizeOptions(
-                bits=quantized_bits(precision) or 8,
-                weight_bits=weight_bits,
-                algorithm=algorithm,
-                weight_granularity=weight_granularity,
-                activations=activations,
-                equalize=equalize,
-                bias_correction=bias_correction,
-            ),
+            options=options,
             gate=None if max_loss is None else AccuracyGate(max_loss, min_iou),
             trial=TrialEngine(trial_engine, device, threads),
             report=report is not None or on_layers is not None,
@@ -148,16 +172,20 @@ def build(
             quantization=quantization,
         )
 
-    target = Path(out).expanduser()
+    place = Path(out).expanduser()
+    if for_sdk is not None:
+        remove_leftovers([place.parent])
+        graph = replace(shape, embed_preprocessing=False).graph(network, "force_float32")
+        return build_with_sdk(for_sdk, graph, manifest_of(shape.graph(network, "force_float32")), place)
     if request is None:
         graph = shape.graph(network, "force_float16" if precision == "force_float16" else "force_float32")
         manifest = manifest_of(graph)
     else:
-        found = _quantized(request, network, shape, manifest_of)
-        graph, manifest = found.graph, manifest_of(found.graph, found.record)
-        _write_report(found, manifest, report, on_layers)
-    remove_leftovers([target.parent])
-    write_model(graph, manifest, target)
+        quantized = _quantized(request, network, shape, manifest_of)
+        graph, manifest = quantized.graph, manifest_of(quantized.graph, quantized.record)
+        _write_report(quantized, manifest, report, on_layers)
+    remove_leftovers([place.parent])
+    write_model(graph, manifest, place)
     return manifest
 
 
