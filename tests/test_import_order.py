@@ -13,8 +13,10 @@ import pytest
 import u2forge
 
 ROOT = Path(u2forge.__file__).parent
-ORDER = "weights graph passes quantize model_file native engine pipeline evaluate measure report verbs cli".split()
-HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy", "pynvml"}
+ORDER = (
+    "weights graph passes quantize model_file native engine pipeline evaluate measure report verbs magicmind cli"
+).split()
+HEAVY = {"openvino", "onnxruntime", "torch", "pillow_heif", "skimage", "scipy", "pynvml", "magicmind"}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:

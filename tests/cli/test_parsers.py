@@ -29,7 +29,8 @@ def options_of(verb: str) -> dict[str, argparse.Action]:
 
 def function_of(verb: str) -> Callable[..., object]:
     name = verb.replace(" ", "_")
-    found: Callable[..., object] = getattr(importlib.import_module(f"u2forge.verbs.{name}"), name)
+    folder = "magicmind" if verb.startswith("magicmind") else "verbs"
+    found: Callable[..., object] = getattr(importlib.import_module(f"u2forge.{folder}.{name}"), name)
     return found
 
 

@@ -21,6 +21,7 @@ VERBS = {
     "perf": "how fast: models × engines × batches side by side, with spread, by layer, against a baseline",
     "perf compare": "two results of perf to a verdict for each row, and a gate for them",
     "run": "the one-click job: fetch, build, segment, report",
+    "magicmind run": "a program written for MagicMind, unmodified, on this machine's processor or GPU",
     "inspect": "what is in a model file: manifest, operators, GMAC and bytes by layer",
     "engines": "which engines, devices and precisions this machine really runs",
 }
