@@ -35,6 +35,8 @@ class Network:
         config = mm.Model.EngineConfig()
         config.device_type = "MLU"
         self.engine = model.create_i_engine(config)
+        if self.engine is None:
+            raise SystemExit("the model could not be opened")
         self.context = self.engine.create_i_context()
         self.queue = self.device.create_queue()
         self.inputs = self.context.create_inputs()
@@ -89,6 +91,8 @@ def main():
     if network.batch != options.batch_size:
         raise SystemExit(f"the model takes batches of {network.batch}, not of {options.batch_size}")
     photos = sorted(options.img_dir.glob("*.jpg"))
+    if not photos:
+        raise SystemExit(f"no *.jpg in {options.img_dir}")
     scores = Scores()
     for start in range(0, len(photos), options.batch_size):
         files = photos[start : start + options.batch_size]

@@ -184,6 +184,12 @@ def test_a_u2net_with_inputs_of_its_own_is_none_that_infer_can_feed(tiny_graph: 
         u2forge.open_segmenter(path)
 
 
+def test_a_u2net_has_the_layout_that_it_has(tiny_graph: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network = parsed(tiny_graph, (1, 3, 64, 96))
+    turned = config({"convert_output_layout": {"0": {"src": "NHWC", "dst": "NCHW"}}})
+    assert "src NCHW, which a U²-Net has; found src NHWC, dst NCHW" in not_built(network, turned, caplog)
+
+
 def test_what_cannot_be_built_says_why(classifier: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = parsed(classifier)
     assert "FAILED_PRECONDITION" in not_built(mm.Network(), config(), caplog)
@@ -207,4 +213,7 @@ def test_what_cannot_be_built_says_why(classifier: Path, caplog: pytest.LogCaptu
     assert "the number or name of one of picture" in not_built(network, elsewhere, caplog)
     means = config({"insert_bn_before_firstnode": {"0": {"mean": [1], "var": [1]}}})
     assert "for each of its 3 channels" in not_built(network, means, caplog)
+    kept = config({"precision_config": {"float_layers": ["stem"]}})
+    assert mm.Builder().build_model("model", network, kept) is not None
+    assert "float_layers has no effect: nothing is quantized in force_float32" in caplog.text
     assert "a name, a Network and a BuilderConfig" in not_built(network, None, caplog)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from u2forge.magicmind.config_keys import KEYS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "magicmind.md").read_text(encoding="utf-8")
 MODE = "precision_config.precision_mode"
+INT8 = "qint8_mixed_float32"
 
 
 def parsed(*parts: dict[str, Any]) -> mm.BuilderConfig:
@@ -64,6 +65,20 @@ def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> No
     assert "debug_config has no effect" in caplog.text
 
 
+def test_what_steers_quantization_has_no_effect_in_float(caplog: pytest.LogCaptureFixture) -> None:
+    config = parsed({"precision_config": {"weight_quant_granularity": "per_axis"}}, {"custom_ranges": {}})
+    assert caplog.text == ""
+    config.tell_unused()
+    config.tell_unused()
+    said = "precision_config.weight_quant_granularity has no effect: nothing is quantized in force_float32"
+    assert caplog.text.count(said) == 1
+    assert "custom_ranges has no effect" in caplog.text
+    caplog.clear()
+    quantized = {"precision_mode": INT8, "weight_quant_granularity": "per_axis"}
+    parsed({"precision_config": quantized}).tell_unused()
+    assert caplog.text == ""
+
+
 def test_what_is_honoured_is_not_said_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
     parsed({"opt_config": {"conv_scale_fold": True, "type64to32_conversion": True}, "rgb2bgr": {"0": True}})
     assert caplog.text == ""
@@ -88,6 +103,7 @@ def test_what_is_honoured_is_not_said_to_have_no_effect(caplog: pytest.LogCaptur
         ({"insert_bn_before_firstnode": {"0": {"mean": [1]}}}, '"mean": [numbers], "var": [numbers]'),
         ({"convert_input_layout": {"0": {"src": "NCHW", "dst": "CHWN"}}}, "one of NCHW, NHWC"),
         ({"rgb2bgr": "yes"}, "an object"),
+        ({"custom_ranges": {"x": [0, 10**400]}}, "finite numbers"),
         ({"custom_ranges": {"x": [2, 1]}}, "low < high"),
         ({"custom_ranges": {"x": {"min": 0, "max": float("inf")}}}, "finite numbers"),
         ({"computation_preference": "quick"}, "one of auto, fast, high_precision"),

@@ -13,8 +13,8 @@ import u2forge.magicmind as mm
 INT8 = "qint8_mixed_float32"
 
 
-def refused(network: mm.Network, *data: mm.CalibDataInterface, precision: str = INT8) -> str:
-    status = mm.Calibrator(list(data)).calibrate(network, config(precision=precision))
+def refused(network: mm.Network, *data: mm.CalibDataInterface, precision: str = INT8, **keys: object) -> str:
+    status = mm.Calibrator(list(data)).calibrate(network, config(keys, precision=precision))
     assert status.code is mm.Code.INVALID_ARGUMENT
     assert network.calibration is None
     return status.message
@@ -76,6 +76,10 @@ def test_what_does_not_calibrate_says_why(classifier: Path, detector: Path) -> N
     bytes_ = Noise((2, 3, 16, 16), data_type=mm.DataType.UINT8)
     assert "calibration data, tensor 'picture': expected float32" in refused(network, bytes_)
     assert "leave the calibration out" in refused(network, Noise((2, 3, 16, 16)), precision="force_float16")
+    means = {"0": {"mean": [1], "var": [1]}}
+    assert "for each of its 3 channels" in refused(
+        network, Noise((2, 3, 16, 16)), insert_bn_before_firstnode=means
+    )
     two = parsed(detector)
     shapes = (1, 3, 12, 8), (1, 1, 12, 8)
     uneven = [Noise(shape, count=count) for shape, count in zip(shapes, (3, 2), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import foreign_networks
 import pytest
@@ -64,6 +65,23 @@ def test_a_torchscript_network_is_run_once_its_sizes_are_known(tmp_path: Path) -
 
 
 @pytest.mark.needs_torch
+def test_an_outputs_type_is_known_once_the_sizes_are(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Classes(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, scores: Any) -> Any:
+            return scores.argmax(1)
+
+    path = tmp_path / "classes.pt"
+    torch.jit.trace(Classes().eval(), torch.zeros(1, 3, 4, 4)).save(str(path))
+    network = parsed(path, kind=mm.ModelKind.kPytorch)
+    with pytest.raises(InputError, match="sizes of all inputs, which this output's type is found with"):
+        network.get_output(0).get_data_type()
+    network.get_input(0).set_dimension(mm.Dims((1, 3, 4, 4)))
+    assert network.get_output(0).get_data_type() is mm.DataType.INT64
+
+
+@pytest.mark.needs_torch
 def test_a_u2net_in_torchscript_is_built_from_its_weights_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +105,7 @@ def test_what_cannot_be_parsed_says_why(tmp_path: Path) -> None:
     status = refused(mm.ModelKind.kOnnx, tmp_path / "none.onnx")
     assert status.code is mm.Code.NOT_FOUND
     assert "no such file. To mend: check the path" in status.message
+    assert refused(mm.ModelKind.kOnnx, tmp_path / ("x" * 300)).code is mm.Code.NOT_FOUND
     assert refused(mm.ModelKind.kOnnx, junk).code is mm.Code.DATA_LOSS
     assert "expected one file; found 2" in refused(mm.ModelKind.kOnnx, junk, junk).message
     caffe = refused(mm.ModelKind.kCaffe, junk, junk)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from programs import Running, built, config, noise, parsed, reference, worst
 
+import u2forge
 import u2forge.magicmind as mm
 from u2forge.errors import EngineError, InputError
+from u2forge.magicmind.devices import LocalDevice
+from u2forge.magicmind.model import remove_own
+from u2forge.magicmind.task_queue import Queue
 
 PICTURE = (1, 3, 16, 16)
 
@@ -48,6 +54,18 @@ def test_broken_and_missing_files_are_told_apart(tmp_path: Path, classifier: Pat
         "found an empty one. To mend: call deserialize_from_file"
         in model.serialize_to_file(tmp_path / "x").message
     )
+
+
+def test_models_of_another_target_are_refused_and_replaced(
+    model: mm.Model, magicmind_double: Any, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.mm"
+    u2forge.build(tiny_checkpoint, out=path, target="mlu370", input_height=32, input_width=48)
+    status = mm.Model().deserialize_from_file(path)
+    assert status.code is mm.Code.DATA_LOSS
+    assert "found a model for the target mlu370" in status.message
+    assert model.serialize_to_file(path).ok()
+    assert mm.Model().deserialize_from_file(path).ok()
 
 
 def test_nothing_is_made_before_a_device_is_active(model: mm.Model, caplog: pytest.LogCaptureFixture) -> None:
@@ -141,6 +159,26 @@ def test_a_queue_answers_for_all_that_is_in_it(model: mm.Model, classifier: Path
         assert worst([outputs[0].asnumpy()], reference(classifier, picture)) < 1e-5
 
 
+def test_a_queue_that_is_never_waited_for_keeps_no_answers() -> None:
+    queue = Queue(LocalDevice("auto", "auto"))
+    answered, failing, waiting = Future[Any](), Future[Any](), Future[Any]()
+    answered.set_result({})
+    failing.set_exception(EngineError(where="here", expected="an answer", found="none", fix="try again"))
+    for future in (answered, failing, waiting):
+        queue.add(lambda future=future: future)
+    assert queue._pending == [failing, waiting]
+    waiting.set_result({})
+    assert "expected an answer" in queue.sync().message
+    assert queue.sync().ok()
+
+
+def test_a_forked_child_leaves_the_parents_files(tmp_path: Path) -> None:
+    remove_own(tmp_path, os.getpid() + 1)
+    assert tmp_path.is_dir()
+    remove_own(tmp_path, os.getpid())
+    assert not tmp_path.exists()
+
+
 def test_a_failed_inference_is_a_status_of_sync(model: mm.Model) -> None:
     run = Running(model)
     failure: Future[Any] = Future()
@@ -153,16 +191,24 @@ def test_a_failed_inference_is_a_status_of_sync(model: mm.Model) -> None:
         outputs[0].asnumpy()
 
 
-def test_an_output_can_be_the_next_input_before_it_is_there(classifier: Path, detector: Path) -> None:
-    first = Running(built(parsed(detector), config()))
-    inputs = first.context.create_inputs()
-    inputs[0].from_numpy(noise(1, 3, 12, 8))
+def test_an_output_can_be_the_next_input_before_it_is_there(tmp_path: Path, detector: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[1, 4] x) => (float[1, 4] y) { y = Sigmoid(x) }'
+    path = tmp_path / "sigmoid.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    run = Running(built(parsed(path), config()))
+    tensors = run.context.create_inputs()
+    tensors[0].from_numpy(noise(1, 4))
+    for _ in range(2):
+        assert run.context.enqueue(tensors, tensors, run.queue).ok()
+    assert run.queue.sync().ok()
+    (once,) = reference(path, noise(1, 4))
+    assert worst([tensors[0].asnumpy()], reference(path, once)) < 1e-5
+
+    other = Running(built(parsed(detector), config()))
+    inputs = other.context.create_inputs()
     inputs[1].from_numpy(noise(1, 1, 12, 8))
-    outputs: list[mm.Tensor] = []
-    first.context.enqueue(inputs, outputs, first.queue)
-    # features (1, 4, 6, 4) is no picture of the detector: the answer says so, when it is there.
-    status = first.context.enqueue([outputs[1], inputs[1]], [], first.queue)
-    assert "found float32 (1, 4, 6, 4)" in status.message
+    status = other.context.enqueue([tensors[0], inputs[1]], [], other.queue)
+    assert "found float32 (1, 4)" in status.message
 
 
 def test_several_contexts_in_several_threads(model: mm.Model, classifier: Path) -> None:

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what `magicmind run` takes; what stands behind the script is the script's."""
     add_engine_arguments(parser, help="what the program's device 0 runs on")
     parser.add_argument("script", type=Path, metavar="SCRIPT", help="a program written for MagicMind")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, default=[], metavar="ARGS", help="its own arguments")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, default=[], metavar="ARGS", help="its own arguments"
+    )
 
 
 def main(options: argparse.Namespace) -> int:

@@ -25,6 +25,8 @@ VERBS = {
     "inspect": "what is in a model file: manifest, operators, GMAC and bytes by layer",
     "engines": "which engines, devices and precisions this machine really runs",
 }
+# What they print is another program's.
+_OF_OTHERS = {"magicmind run"}
 
 
 def program() -> NoReturn:
@@ -76,7 +78,7 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="verb", required=True)
     subparser = subparsers.add_parser(verb, description=VERBS[verb], formatter_class=_HelpWithDefaults)
     _module_of(verb).add_arguments(subparser)
-    if "--json" not in subparser._option_string_actions:
+    if "--json" not in subparser._option_string_actions and verb not in _OF_OTHERS:
         subparser.add_argument("--json", action="store_true", help="print results as JSON")
     subparser.add_argument("-v", "--verbose", action="store_true", help="log what happens, to stderr")
     return parser

@@ -27,11 +27,12 @@ _OPSET = 18
 
 @dataclass(frozen=True)
 class ParsedTensor:
-    """An input or output. shape: None within one where a size is open; None where not even their number is known."""
+    """An input or output. shape: None within one where a size is open; None where not even their number is known.
+    dtype: None where it is not known before the inputs' sizes are."""
 
     name: str
     shape: Shape | None
-    dtype: ir.DataType
+    dtype: ir.DataType | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def parsed_tensors(values: Iterable[ir.Value]) -> tuple[ParsedTensor, ...]:
             None
             if value.shape is None
             else tuple(size if isinstance(size, int) else None for size in value.shape),
-            value.dtype or ir.DataType.UNDEFINED,
+            value.dtype,
         )
         for value in values
     )

@@ -59,7 +59,7 @@ def network_from_torchscript(path: Path, *, input_types: Sequence[ir.DataType] =
         architecture=FOREIGN,
         origin=Origin(path.name, "pt", sha256_of(path)),
         inputs=tuple(ParsedTensor(name, None, kind) for name, kind in zip(names, types, strict=True)),
-        outputs=tuple(ParsedTensor(name, None, ir.DataType.FLOAT) for name in outputs),
+        outputs=tuple(ParsedTensor(name, None, None) for name in outputs),
         graph=graph,
     )
 
@@ -113,7 +113,7 @@ def _exported(
 ) -> ir.Model:
     torch = import_torch(where=f"network {path}")
     arguments = tuple(
-        torch.zeros(sizes, dtype=getattr(torch, _torch_name(kind)))
+        torch.zeros(sizes, dtype=getattr(torch, kind.numpy().name))
         for sizes, kind in zip(example, types, strict=True)
     )
     open_axes = {
@@ -150,11 +150,6 @@ def _exported(
         file = Path(folder) / "exported.onnx"
         file.write_bytes(buffer.getvalue())
         return raise_opset(read_onnx(file), _OPSET, where=f"network {path}")
-
-
-def _torch_name(kind: ir.DataType) -> str:
-    name = kind.numpy().name
-    return "bool" if name == "bool" else str(name)
 
 
 def _first_line(error: Exception) -> str:

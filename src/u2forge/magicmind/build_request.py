@@ -69,16 +69,15 @@ def interface_changes(network: Network, config: BuilderConfig) -> InterfaceChang
     def of_inputs(key: str, empty: dict[str, T]) -> dict[str, T]:
         return _by_name(config.value(key, empty), network.inputs, key)
 
-    key = "convert_output_layout"
-    output_layouts = _by_name(config.value(key, _NO_LAYOUTS), network.outputs, key)
+    is_u2net = network.parsed.is_u2net
     every: object = config.value("rgb2bgr", {})
     flags = {tensor.name: every for tensor in network.inputs} if isinstance(every, bool) else None
     reverse = of_inputs("rgb2bgr", {}) if flags is None else flags
     return InterfaceChanges(
         normalized=of_inputs("insert_bn_before_firstnode", {}),
         reversed_channels=tuple(name for name, wanted in reverse.items() if wanted),
-        input_layouts=_targets(of_inputs("convert_input_layout", _NO_LAYOUTS)),
-        output_layouts=_targets(output_layouts),
+        input_layouts=_layouts(config, "convert_input_layout", network.inputs, is_u2net=is_u2net),
+        output_layouts=_layouts(config, "convert_output_layout", network.outputs, is_u2net=is_u2net),
         input_types={t.name: t.changed_type for t in network.inputs if t.changed_type is not None},
         output_types={t.name: t.changed_type for t in network.outputs if t.changed_type is not None},
         narrow_64_bits=config.value("opt_config.type64to32_conversion", False),
@@ -137,10 +136,22 @@ def _shape(tensor: NetworkTensor, config: BuilderConfig, ranges: Mapping[str, Sh
             found="none" if shape is None else f"{tensor.get_dimension()}, with open axes",
             fix="call set_dimension(mm.Dims((1, 3, 320, 320))) on it, say, or set graph_shape_mutable and dim_range",
         )
-    return (None, *shape[1:]) if mutable and None not in shape else shape
+    return (None, *shape[1:]) if mutable and shape and None not in shape else shape
 
 
-def _targets(changes: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _layouts(
+    config: BuilderConfig, key: str, tensors: Sequence[NetworkTensor], *, is_u2net: bool
+) -> dict[str, str]:
+    """What each tensor becomes, where that is another layout. Of other networks than ours, src is believed."""
+    changes = _by_name(config.value(key, _NO_LAYOUTS), tensors, key)
+    for name, (source, target) in changes.items():
+        if is_u2net and source != "NCHW":
+            raise InputError(
+                where=f"builder configuration, key {key!r}, tensor {name!r}",
+                expected="src NCHW, which a U²-Net has",
+                found=f"src {source}, dst {target}",
+                fix='write {"src": "NCHW", "dst": "NHWC"}, or leave it out',
+            )
     return {name: target for name, (source, target) in changes.items() if source != target}
 
 

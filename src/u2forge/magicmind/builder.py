@@ -11,7 +11,8 @@ from u2forge.magicmind.model import Model
 from u2forge.magicmind.network import Network
 from u2forge.magicmind.status import PreconditionError, or_none
 from u2forge.precision import quantized_bits
-from u2forge.verbs.quantize_tensors import CalibratedTensors, TensorQuantization
+from u2forge.verbs.build_tensors import build_tensor_model, float_model
+from u2forge.verbs.quantize_tensors import CalibratedTensors, TensorQuantization, calibrated_by_ranges
 
 
 class Builder:
@@ -22,15 +23,14 @@ class Builder:
         return or_none(lambda: self._build(name, network, config))
 
     def _build(self, name: str, network: Network, config: BuilderConfig) -> Model:
-        from u2forge.verbs.build_tensors import build_tensor_model
-
-        if not isinstance(network, Network) or not isinstance(config, BuilderConfig):
+        if not (isinstance(name, str) and isinstance(network, Network) and isinstance(config, BuilderConfig)):
             raise InputError(
                 where="Builder.build_model",
                 expected="a name, a Network and a BuilderConfig",
                 found=f"{type(name).__name__}, {type(network).__name__}, {type(config).__name__}",
                 fix="write builder.build_model('model', network, config)",
             )
+        config.tell_unused()
         parsed = network.parsed
         request = model_request(name, network, config)
         seen = network.calibration
@@ -54,9 +54,6 @@ def _calibrated(network: Network, config: BuilderConfig, how: TensorQuantization
 
 
 def _by_ranges(network: Network, config: BuilderConfig, how: TensorQuantization) -> CalibratedTensors:
-    from u2forge.verbs.build_tensors import float_model
-    from u2forge.verbs.quantize_tensors import calibrated_by_ranges
-
     request = model_request("ranges", network, config)
     # The sizes do not matter: nothing but channels is taken from the graph.
     smallest = {found.name: found.smallest for found in request.ranges}

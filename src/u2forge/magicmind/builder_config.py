@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from u2forge.errors import InputError
 from u2forge.magicmind.config_keys import KEYS, read_config
 from u2forge.magicmind.status import MissingFileError, Status, logger, status_of
-from u2forge.precision import PrecisionMode
+from u2forge.precision import PrecisionMode, quantized_bits
 
 T = TypeVar("T")
 
@@ -47,6 +47,13 @@ class BuilderConfig:
         order = [name for name in self._values if name in (key, inner)]
         return self.value(order[-1], default) if order else default
 
+    def tell_unused(self) -> None:
+        """Logs, once, each key that has no effect in the precision that is set now."""
+        if quantized_bits(self.precision_mode) is None:
+            for key in self._values:
+                if KEYS[key].effect == "quantized":
+                    self._tell(key, f"nothing is quantized in {self.precision_mode}")
+
     def _add_file(self, path: Path) -> None:
         try:
             text = path.read_text(encoding="utf-8")
@@ -81,6 +88,10 @@ class BuilderConfig:
         for key, value in read_config(values).items():
             self._values.pop(key, None)  # to the end: later ones count
             self._values[key] = value
-            if KEYS[key].effect == "none" and key not in self._told:
-                self._told.add(key)
-                logger.warning("%s has no effect: %s", key, KEYS[key].about)
+            if KEYS[key].effect == "none":
+                self._tell(key, KEYS[key].about)
+
+    def _tell(self, key: str, reason: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            logger.warning("%s has no effect: %s", key, reason)

@@ -19,6 +19,9 @@ from u2forge.magicmind.network import Network, NetworkCalibration
 from u2forge.magicmind.status import Status, logger, status_of
 from u2forge.precision import quantized_bits
 from u2forge.quantize.options import RangeAlgorithm
+from u2forge.verbs.build_tensors import TensorModel, float_model, with_outputs_of
+from u2forge.verbs.quantize_tensors import calibrate_tensors
+from u2forge.verbs.trial_model import TrialEngine
 
 _NAMES: dict[str, RangeAlgorithm] = {"LINEAR": "linear", "EQNM": "eqnm"}
 Sample = dict[str, NDArray[Any]]
@@ -60,29 +63,10 @@ class Calibrator:
         self._algorithm = _NAMES[algorithm.value]
 
     def _calibrate(self, network: Network, config: BuilderConfig) -> None:
-        from u2forge.verbs.build_tensors import float_model, with_outputs_of
-        from u2forge.verbs.quantize_tensors import calibrate_tensors
-        from u2forge.verbs.trial_model import TrialEngine
-
-        parsed = network.parsed
+        is_u2net = network.parsed.is_u2net
         names = [tensor.name for tensor in network.inputs]
-        if len(self._data) != len(names) or not all(
-            isinstance(one, CalibDataInterface) for one in self._data
-        ):
-            raise InputError(
-                where="Calibrator",
-                expected=f"{len(names)} CalibDataInterface, one for each of the inputs {', '.join(names)}",
-                found=f"{len(self._data)}: {', '.join(type(one).__name__ for one in self._data) or 'none'}",
-                fix="write mm.Calibrator([data]), with a class that implements mm.CalibDataInterface",
-            )
-        bits = quantized_bits(config.precision_mode)
-        if bits is None:
-            raise InputError(
-                where="Calibrator.calibrate",
-                expected="a quantized precision_mode (qint8_… or qint16_…) in the configuration",
-                found=config.precision_mode,
-                fix="set it before, or leave the calibration out: a float precision needs none",
-            )
+        self._check_data(names)
+        bits = _bits(config)
         samples = samples_of(self._data, names)
         first = next(samples, None)
         if first is None:
@@ -92,28 +76,56 @@ class Calibrator:
                 found="data whose next() says OUT_OF_RANGE at once",
                 fix="check that its file list is not empty, and that reset() goes back to the beginning",
             )
-        # Our own kernels need ranges of single pictures.
-        taken = _singles(chain([first], samples)) if parsed.is_u2net else chain([first], samples)
-        request = model_request("calibration", network, config)
-        shapes = {
-            name: _filled(shape, _in_networks_layout(first[name], request.changes.input_layouts.get(name)))
-            for name, shape in request.shapes.items()
-        }
-        if parsed.is_u2net:
-            shapes = {name: (1, *shape[1:]) for name, shape in shapes.items()}
-        model = float_model(parsed, replace(request, shapes=shapes, ranges=()))
+        samples = chain([first], samples)
+        model = _float_model(network, config, first)
         device = device_to_work_on()
         # The graph that calibrates has operators that the native kernels do not know.
         engine, place = ("auto", "auto") if device.engine == "native" else (device.engine, device.device)
         found = calibrate_tensors(
             model.graph,
-            taken,
+            # Our own kernels need ranges of single pictures.
+            _singles(samples) if is_u2net else samples,
             bits=bits,
-            native_ranges=parsed.is_u2net,
+            native_ranges=is_u2net,
             trial=TrialEngine(engine, place, device.threads),
             manifest_of=lambda graph: with_outputs_of(model.manifest, graph),
         )
         network.calibration = NetworkCalibration(found, bits, self._algorithm)
+
+    def _check_data(self, names: Sequence[str]) -> None:
+        if len(self._data) == len(names) and all(isinstance(one, CalibDataInterface) for one in self._data):
+            return
+        raise InputError(
+            where="Calibrator",
+            expected=f"{len(names)} CalibDataInterface, one for each of the inputs {', '.join(names)}",
+            found=f"{len(self._data)}: {', '.join(type(one).__name__ for one in self._data) or 'none'}",
+            fix="write mm.Calibrator([data]), with a class that implements mm.CalibDataInterface",
+        )
+
+
+def _bits(config: BuilderConfig) -> int:
+    found = quantized_bits(config.precision_mode)
+    if found is None:
+        raise InputError(
+            where="Calibrator.calibrate",
+            expected="a quantized precision_mode (qint8_… or qint16_…) in the configuration",
+            found=config.precision_mode,
+            fix="set it before, or leave the calibration out: a float precision needs none",
+        )
+    return found
+
+
+def _float_model(network: Network, config: BuilderConfig, sample: Sample) -> TensorModel:
+    """What the samples run through: their batch, of a U²-Net 1."""
+    request = model_request("calibration", network, config)
+    layouts = request.changes.input_layouts
+    shapes = {
+        name: _filled(shape, _in_networks_layout(sample[name], layouts.get(name)))
+        for name, shape in request.shapes.items()
+    }
+    if network.parsed.is_u2net:
+        shapes = {name: (1, *shape[1:]) for name, shape in shapes.items()}
+    return float_model(network.parsed, replace(request, shapes=shapes, ranges=()))
 
 
 def _singles(samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -21,7 +21,8 @@ from u2forge.magicmind.config_values import (
 )
 from u2forge.precision import PRECISION_MODES
 
-Effect = Literal["honoured", "none"]
+# quantized: honoured where there are integers, without effect in the float precisions.
+Effect = Literal["honoured", "quantized", "none"]
 Read = Callable[[object, str], object]
 
 
@@ -60,14 +61,14 @@ def _reversed(value: object, key: str) -> object:
 
 _WEIGHTS = ConfigKey(
     _one_of("per_tensor", "per_axis"),
-    "honoured",
+    "quantized",
     "one scale for all weights of a layer, or one for each channel",
 )
 _ACTIVATIONS = ConfigKey(
-    _one_of("symmetric", "asymmetric"), "honoured", "integers without or with a zero point"
+    _one_of("symmetric", "asymmetric"), "quantized", "integers without or with a zero point"
 )
 _RANGES = ConfigKey(
-    _by_tensor(pair), "honoured", "ranges of activations by name, in place of calibrated ones"
+    _by_tensor(pair), "quantized", "ranges of activations by name, in place of calibrated ones"
 )
 
 # A dot stands between an outer key and one inside it.
@@ -82,7 +83,7 @@ KEYS: dict[str, ConfigKey] = {
     "precision_config.activation_quant_algo": _ACTIVATIONS,
     "precision_config.custom_ranges": _RANGES,
     "precision_config.float_layers": ConfigKey(
-        names, "honoured", "convolutions that stay in float (a key of u2forge's own)"
+        names, "quantized", "convolutions that stay in float (a key of u2forge's own)"
     ),
     "weight_quant_granularity": _WEIGHTS,
     "activation_quant_algo": _ACTIVATIONS,

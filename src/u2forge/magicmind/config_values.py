@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,7 +98,8 @@ def names(value: object, key: str) -> tuple[str, ...]:
 
 
 def _is_finite(number: object) -> bool:
-    return type(number) in (int, float) and math.isfinite(float(number))  # type: ignore[arg-type]
+    # By comparison: the conversion of a longer whole number overflows.
+    return type(number) in (int, float) and abs(number) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _sizes(value: object, key: str) -> Shape:

@@ -58,7 +58,7 @@ class Context:
         arrays = {}
         for spec, tensor in zip(manifest.inputs, inputs, strict=True):
             try:
-                arrays[spec.name] = tensor.array()
+                arrays[spec.name] = tensor.asnumpy()
             except EngineError as error:
                 raise _wrong(
                     "inputs", "results of inferences that ended", str(error), "mend that first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 import weakref
@@ -17,9 +18,10 @@ from u2forge.magicmind.data_types import DataType, data_type_of
 from u2forge.magicmind.devices import active_device
 from u2forge.magicmind.dims import Dims, dims_of
 from u2forge.magicmind.engine import Engine
-from u2forge.magicmind.status import MissingFileError, PreconditionError, Status, logger, or_none, status_of
+from u2forge.magicmind.status import PreconditionError, Status, check_there, logger, or_none, status_of
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.read import open_model_file
+from u2forge.model_file.sidecar import remove_sidecar
 from u2forge.precision import quantized_bits
 from u2forge.verbs.build_tensors import TensorModel
 
@@ -45,7 +47,7 @@ class Model:
 
         model = Model()
         folder = Path(tempfile.mkdtemp(prefix="u2forge-magicmind-"))
-        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(model, remove_own, folder, os.getpid())
         model._path = folder / "model.onnx"
         write_model(built.graph, built.manifest, model._path)
         model._manifest = built.manifest
@@ -146,22 +148,31 @@ class Model:
         if path.resolve() != self._path.resolve():
             with atomic_path(path) as temporary:
                 shutil.copyfile(self._path, temporary)
+            # Of a model of another target that had this name.
+            remove_sidecar(path)
 
     def _deserialize(self, path: Path) -> None:
-        if not path.exists():
-            raise MissingFileError(
-                where=f"deserialize_from_file of {path}",
-                expected="a file that serialize_to_file wrote",
-                found="no such file",
-                fix="check the path, which is relative to the current folder",
-            )
+        where = f"deserialize_from_file of {path}"
+        check_there(path, where=where, expected="a file that serialize_to_file wrote")
         try:
-            self._manifest = open_model_file(path).manifest
+            manifest = open_model_file(path).manifest
         except ModelError as error:
-            raise ModelError(
-                where=f"deserialize_from_file of {path}",
-                expected="a file that serialize_to_file, `u2forge build` or a gen_model program here wrote",
-                found=f"{error.found} ({error.where})",
-                fix="run the program that builds it here: files made for a card hold code of that card",
-            ) from error
-        self._path = path.absolute()
+            raise _no_file_of_ours(path, f"{error.found} ({error.where})") from error
+        if manifest.target != "portable":
+            raise _no_file_of_ours(path, f"a model for the target {manifest.target}")
+        self._manifest, self._path = manifest, path.absolute()
+
+
+def remove_own(folder: Path, process: int) -> None:
+    """Removes it, but not at the end of a forked child, whose parent still needs it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_file_of_ours(path: Path, found: str) -> ModelError:
+    return ModelError(
+        where=f"deserialize_from_file of {path}",
+        expected="a file that serialize_to_file, `u2forge build` or a gen_model program here wrote",
+        found=found,
+        fix="run the program that builds it here: files made for a card hold code of that card",
+    )

@@ -10,6 +10,7 @@ from u2forge.errors import InputError
 from u2forge.magicmind.data_types import DataType, data_type_of, graph_type
 from u2forge.magicmind.dims import Dims, dims_of, shape_of
 from u2forge.magicmind.status import PreconditionError, Status, status_of
+from u2forge.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -35,7 +36,7 @@ class Network:
         self._parsed: ParsedNetwork | None = None
         self._inputs: list[NetworkTensor] = []
         self._outputs: list[NetworkTensor] = []
-        self._output_shapes: tuple[object, list[tuple[int | None, ...] | None]] | None = None
+        self._output_specs: tuple[object, Sequence[TensorSpec]] | None = None
         self.calibration: NetworkCalibration | None = None
 
     def get_input_count(self) -> int:
@@ -81,25 +82,25 @@ class Network:
         self._parsed = parsed
         self._inputs = [NetworkTensor(self, tensor, is_output=False) for tensor in parsed.inputs]
         self._outputs = [NetworkTensor(self, tensor, is_output=True) for tensor in parsed.outputs]
-        self._output_shapes = None
+        self._output_specs = None
         self.calibration = None
 
-    def output_shape(self, name: str) -> tuple[int | None, ...] | None:
+    def output_spec(self, name: str) -> TensorSpec | None:
         """What follows from the inputs' sizes, None where these are not known yet. Raises ModelError."""
         shapes = {tensor.name: tensor.shape for tensor in self._inputs}
         if self._parsed is None or any(shape is None for shape in shapes.values()):
             return None
-        if self._output_shapes is None or self._output_shapes[0] != shapes:
-            self._output_shapes = (shapes, self._inferred())
+        if self._output_specs is None or self._output_specs[0] != shapes:
+            self._output_specs = (shapes, self._inferred())
         names = [tensor.name for tensor in self._outputs]
-        return self._output_shapes[1][names.index(name)]
+        return self._output_specs[1][names.index(name)]
 
-    def _inferred(self) -> list[tuple[int | None, ...] | None]:
+    def _inferred(self) -> Sequence[TensorSpec]:
         from u2forge.verbs.build_tensors import TensorModelRequest, float_model
 
         shapes = {tensor.name: tensor.shape or () for tensor in self._inputs}
-        model = float_model(self.parsed, TensorModelRequest("shapes", "force_float32", shapes))
-        return [spec.shape for spec in model.manifest.outputs]
+        request = TensorModelRequest("shapes", "force_float32", shapes)
+        return float_model(self.parsed, request).manifest.outputs
 
 
 class NetworkTensor:
@@ -126,8 +127,20 @@ class NetworkTensor:
         return status_of(lambda: self._set_data_type(data_type))
 
     def get_data_type(self) -> DataType:
-        """The element type."""
-        return self._type or data_type_of(self._parsed.dtype.numpy().name)
+        """The element type. Raises PreconditionError where an output's is not known before the inputs' sizes are."""
+        if self._type is not None:
+            return self._type
+        if self._parsed.dtype is not None:
+            return data_type_of(self._parsed.dtype.numpy().name)
+        found = self._network.output_spec(self.name)
+        if found is None:
+            raise PreconditionError(
+                where=f"get_data_type of {self.name!r}",
+                expected="sizes of all inputs, which this output's type is found with",
+                found="none yet",
+                fix="call set_dimension(mm.Dims((1, 3, 320, 320))) on each input, say",
+            )
+        return data_type_of(found.dtype)
 
     def get_name(self) -> str:
         """Its name, which the built model keeps."""
@@ -136,7 +149,10 @@ class NetworkTensor:
     @property
     def shape(self) -> tuple[int | None, ...] | None:
         """The sizes, None for an open one. Raises ModelError where an output's contradict each other."""
-        return self._network.output_shape(self.name) if self.is_output else self._shape
+        if not self.is_output:
+            return self._shape
+        found = self._network.output_spec(self.name)
+        return None if found is None else found.shape
 
     @property
     def changed_type(self) -> onnx_ir.DataType | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from u2forge.errors import InputError, MissingDependencyError, ModelError, unknown_choice
 from u2forge.magicmind.data_types import DataType, graph_type
 from u2forge.magicmind.network import Network
-from u2forge.magicmind.status import MissingFileError, Status, UnsupportedError, status_of
+from u2forge.magicmind.status import Status, UnsupportedError, check_there, status_of
 
 if TYPE_CHECKING:
     from u2forge.graph.parsed_network import ParsedNetwork
@@ -99,13 +99,7 @@ class Parser:
                 fix="call parse(network, file)",
             )
         path = Path(files[0]).expanduser()
-        if not path.exists():
-            raise MissingFileError(
-                where=f"parse of {path}",
-                expected=f"a file of {self._kind.value}",
-                found="no such file",
-                fix="check the path, which is relative to the current folder",
-            )
+        check_there(path, where=f"parse of {path}", expected=f"a file of {self._kind.value}")
         if self._kind is ModelKind.kTensorflow:
             return _from_tensorflow(path, self._tensors)
         if self._kind is ModelKind.kOnnx:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
+from pathlib import Path
 from typing import TypeVar
 
 from u2forge.errors import (
@@ -16,6 +18,7 @@ from u2forge.errors import (
     OutputError,
     U2ForgeError,
 )
+from u2forge.passes.refusal import RefusedGraphError
 
 T = TypeVar("T")
 logger = logging.getLogger("u2forge.magicmind")
@@ -36,9 +39,39 @@ class Code(Enum):
     DATA_LOSS = 15
 
 
-# The first kind that fits; a missing file is NOT_FOUND where the caller says so.
+class PreconditionError(InputError):
+    """A call that came too early: something else has to be done before."""
+
+
+class MissingFileError(InputError):
+    """There is no such file."""
+
+
+def check_there(path: Path, *, where: str, expected: str) -> None:
+    """Raises MissingFileError where there is nothing of that name, nor can be: it may be too long."""
+    with suppress(OSError):
+        if path.exists():
+            return
+    raise MissingFileError(
+        where=where,
+        expected=expected,
+        found="no such file",
+        fix="check the path, which is relative to the current folder",
+    )
+
+
+class UnsupportedError(InputError):
+    """Something that the original does and that is not to be had here."""
+
+
+# The first kind that fits.
 _CODES: tuple[tuple[type[U2ForgeError], Code], ...] = (
+    (PreconditionError, Code.FAILED_PRECONDITION),
+    (MissingFileError, Code.NOT_FOUND),
+    (UnsupportedError, Code.UNIMPLEMENTED),
     (MissingDependencyError, Code.UNAVAILABLE),
+    # What was asked for does not fit the network; its file is sound.
+    (RefusedGraphError, Code.INVALID_ARGUMENT),
     (ModelError, Code.DATA_LOSS),
     (InputError, Code.INVALID_ARGUMENT),
     (FetchError, Code.UNAVAILABLE),
@@ -83,10 +116,10 @@ class Status:
         return f"Status({self})"
 
 
-def failed(error: U2ForgeError, code: Code | None = None) -> Status:
+def failed(error: U2ForgeError) -> Status:
     """The Status of an error of ours, which is also logged: many programs ignore what they are answered."""
-    found = code or next((code for kind, code in _CODES if isinstance(error, kind)), Code.INTERNAL)
-    status = Status(found, str(error))
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), Code.INTERNAL)
+    status = Status(code, str(error))
     logger.error("%s", status)
     return status
 
@@ -96,7 +129,7 @@ def status_of(work: Callable[[], object]) -> Status:
     try:
         work()
     except U2ForgeError as error:
-        return failed(error, code_of(error))
+        return failed(error)
     return Status.OK()
 
 
@@ -105,28 +138,5 @@ def or_none(make: Callable[[], T]) -> T | None:
     try:
         return make()
     except U2ForgeError as error:
-        failed(error, code_of(error))
+        failed(error)
         return None
-
-
-class PreconditionError(InputError):
-    """A call that came too early: something else has to be done before."""
-
-
-class MissingFileError(InputError):
-    """There is no such file."""
-
-
-class UnsupportedError(InputError):
-    """Something that the original does and that is not to be had here."""
-
-
-def code_of(error: U2ForgeError) -> Code | None:
-    """The code of the kinds of error that only programs of MagicMind meet."""
-    if isinstance(error, PreconditionError):
-        return Code.FAILED_PRECONDITION
-    if isinstance(error, MissingFileError):
-        return Code.NOT_FOUND
-    if isinstance(error, UnsupportedError):
-        return Code.UNIMPLEMENTED
-    return None

@@ -24,7 +24,8 @@ class Queue:
         """Submits, in the order of the calls. Raises what submitting raises."""
         with self._lock:
             future = submit()
-            self._pending.append(future)
+            # A program may never wait: what has its answer is the tensors' alone.
+            self._pending = [*(old for old in self._pending if not _has_answer(old)), future]
         return future
 
     def sync(self) -> Status:
@@ -37,6 +38,10 @@ class Queue:
             if error is not None and status.ok():
                 status = failed(inference_error(error))
         return status
+
+
+def _has_answer(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def inference_error(error: BaseException) -> U2ForgeError:

@@ -41,7 +41,7 @@ class Tensor:
     def shape(self) -> tuple[int, ...]:
         """The array's sizes; before there is one the model's, -1 where an axis is open."""
         if self._array is None and self._answer is not None and self._answer.done():
-            return self.array().shape
+            return self.asnumpy().shape
         if self._array is not None:
             return self._array.shape
         return tuple(OPEN if size is None else size for size in self._spec.shape)
@@ -58,10 +58,6 @@ class Tensor:
     def asnumpy(self) -> NDArray[Any]:
         """The array. Of an output, waits until it is there. Raises EngineError where its inference failed,
         PreconditionError where an input holds nothing."""
-        return self.array()
-
-    def array(self) -> NDArray[Any]:
-        """The same."""
         if self._array is None and self._answer is not None:
             try:
                 self._array = self._answer.result()[self._spec.name]

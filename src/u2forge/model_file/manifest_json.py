@@ -91,6 +91,10 @@ def manifest_from_json(values: object, *, where: str) -> Manifest:
     )
     origin.finish()
     reader.finish()
+    axes = {spec.name: len(spec.shape) for spec in manifest.inputs}
+    for found in manifest.shape_ranges:
+        if not axes.get(found.name) == len(found.smallest) == len(found.largest):
+            raise reader.wrong("shape_ranges", "of inputs, a size for each axis", found)
     return manifest
 
 

@@ -74,7 +74,10 @@ def put_before_input(
     ir.convenience.replace_all_uses_with(inner, result, replace_graph_outputs=True)
     graph.inputs[index] = outer
     result.name, result.shape, result.type = inner.name, inner.shape, inner.type
-    graph.insert_before(graph[0], added)
+    if len(graph):
+        graph.insert_before(graph[0], added)
+    else:  # an input that is an output
+        graph.extend(added)
 
 
 def put_behind_output(
