@@ -174,3 +174,11 @@ def test_absurd_dimensions_beside_a_zero_are_refused(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph), tmp_path / "net.onnx")
     with pytest.raises(ModelError, match="dimensions"):
         read_onnx(tmp_path / "net.onnx")
+
+
+def test_an_attribute_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 18]> g (float[1, 1, 2, 2] x) => (float[1, 1, 2, 2] y)
+        { y = AveragePool <kernel_shape = [1, 1], auto_pad = "VALID"> (x) }"""
+    model = onnx.parser.parse_model(text)
+    next(one for one in model.graph.node[0].attribute if one.name == "auto_pad").s = b"VAL\xac\xff"
+    assert "attribute 'auto_pad'" in refusal(saved(tmp_path, model))

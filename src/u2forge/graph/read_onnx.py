@@ -29,6 +29,7 @@ def read_onnx(path: Path, *, expected: str = "an ONNX model") -> ir.Model:
     try:
         onnx.checker.check_model(proto)
         model = ir.from_proto(proto)
+        _check_texts(model)
         return RemoveInitializersFromInputsPass()(model).model
     # The checker and the reader raise many kinds; whichever it is, the file is at fault.
     except Exception as error:
@@ -41,6 +42,17 @@ def read_onnx(path: Path, *, expected: str = "an ONNX model") -> ir.Model:
             found=f"one that the ONNX checker refuses: {reason[:300]}",
             fix="export the model again, or download it again",
         ) from error
+
+
+def _check_texts(model: ir.Model) -> None:
+    """Raises ValueError where an attribute's text is not UTF-8: onnx_ir keeps it as bytes, the checker lets it pass."""
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            for attribute in node.attributes.values():
+                values = attribute.value if isinstance(attribute.value, (list, tuple)) else [attribute.value]
+                if any(isinstance(value, bytes) for value in values):
+                    raise ValueError(f"attribute {attribute.name!r} of node {node.name!r} is not UTF-8 text")
 
 
 def _bytes(path: Path) -> bytes:
