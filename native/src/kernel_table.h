@@ -12,7 +12,6 @@ constexpr Kernels kTable = {
     static_cast<int>(sizeof(typename P::Channel)),
     static_cast<int>(sizeof(typename P::Transformed)),
     columns_of_product,
-    P::Product::flushes,
     transform_input<P>,
     product<typename P::Product>,
     transform_output<P>,

@@ -46,7 +46,7 @@ struct TransformInput {
     int first_group, groups;       // of source
     char* transformed;             // row of tile 0 of `first_tile`, position 0
     ptrdiff_t position, row;       // bytes between positions, and between tiles
-    uint16_t* largest;             // of kTile rows of positions, raised to the largest magnitude; where `flushes`
+    uint16_t* largest;             // of kTile rows of positions, raised to the largest magnitude; of kernels that flush
 };
 
 // `rows` × `columns` vectors of 16: sums over the segments of operand rows times weights.
@@ -133,7 +133,6 @@ struct Kernels {
     int bytes_of_channel;      // in blocked tensors
     int bytes_of_transformed;  // in transformed tiles and padded copies
     int columns;               // vectors of a product that are computed side by side
-    bool flushes;              // whether products sum `chunk` steps in integers, and then in floats
     void (*transform_input)(const TransformInput&);
     void (*product)(const Product&);
     void (*transform_output)(const TransformOutput&);
