@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from u2forge.errors import InputError
 from u2forge.magicmind.config_keys import KEYS, read_config
-from u2forge.magicmind.status import MissingFileError, Status, logger, status_of
+from u2forge.magicmind.status import Status, check_there, logger, status_of
 from u2forge.precision import PrecisionMode, quantized_bits
 
 T = TypeVar("T")
@@ -55,15 +55,9 @@ class BuilderConfig:
                     self._tell(key, f"nothing is quantized in {self.precision_mode}")
 
     def _add_file(self, path: Path) -> None:
+        check_there(path, where=f"builder configuration {path}", expected="a JSON file")
         try:
             text = path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise MissingFileError(
-                where=f"builder configuration {path}",
-                expected="a JSON file",
-                found="no such file",
-                fix="check the path, which is relative to the current folder",
-            ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 where=f"builder configuration {path}",
