@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from u2forge.errors import InputError
 from u2forge.tensor_spec import TensorSpec
 
+if TYPE_CHECKING:
+    import torch
+
 Tensors = Mapping[str, NDArray[Any]]
+# What a DeviceEngine runs on its device beside the network, on tensors that lie there: arrays as they came → the model's
+# inputs by name; the model's outputs by name → what goes back.
+BeforeNetwork = Callable[["Sequence[torch.Tensor]"], "Mapping[str, torch.Tensor]"]
+AfterNetwork = Callable[["Mapping[str, torch.Tensor]"], "Sequence[torch.Tensor]"]
 
 
 @dataclass(frozen=True)
@@ -95,4 +102,17 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees the compiled model; waits for what was submitted. A second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """An engine whose device can also do what goes before and after the network."""
+
+    def submit_between(
+        self, arrays: Sequence[NDArray[Any]], *, before: BeforeNetwork, after: AfterNetwork
+    ) -> Future[list[NDArray[Any]]]:
+        """What `after` gives, in its order, in arrays that belong to the caller: the arrays are copied to the device,
+        `before` makes the model's inputs of them there, the network runs, and only what `after` makes of its outputs is
+        copied back. Both must be free of waiting for the device. As asynchronous as submit."""
         ...
