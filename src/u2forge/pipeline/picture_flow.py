@@ -12,22 +12,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
-
-from numpy.typing import NDArray
 
 from u2forge.errors import OutputError, U2ForgeError
 from u2forge.pipeline.fatal_errors import concerns_all_pictures, engine_error
+from u2forge.pipeline.picture_answer import Submission
 from u2forge.pipeline.picture_report import PictureReport
 from u2forge.pipeline.picture_stages import PictureInFlight, finish, load
 from u2forge.pipeline.pixel_budget import PixelBudget, pixels_of
 from u2forge.pipeline.render_options import RenderOptions
 from u2forge.pipeline.segmenter import Segmenter
 
-Answer = Future[dict[str, NDArray[Any]]]
 Event = Callable[[], PictureReport | None]
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +57,7 @@ class PictureFlow:
         self._over_budget: deque[PictureInFlight] = deque()
         self._ready: deque[PictureInFlight] = deque()
         self._inferred: deque[PictureInFlight] = deque()
-        self._answers: set[Answer] = set()
+        self._submitted: set[Submission] = set()
         self._answer_times: deque[float] = deque([0.0], maxlen=segmenter.engine.info.streams)
         self._loading = self._finishing = self._in_engine = self._in_flight = 0
         self._exhausted = False
@@ -82,7 +79,7 @@ class PictureFlow:
                     yield report
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            wait(self._answers)
+            wait([submission.done for submission in self._submitted])
         if self._fatal is not None:
             raise self._fatal
 
@@ -107,7 +104,7 @@ class PictureFlow:
 
     def _batch_stays_partial(self) -> bool:
         """Whether nothing is left to fill it up with, or only its own end would make room for more."""
-        if len(self._ready) >= self._batch_size or len(self._answers) >= self._batches_in_engine:
+        if len(self._ready) >= self._batch_size or len(self._submitted) >= self._batches_in_engine:
             return False
         last = self._exhausted and not self._over_budget
         return last or not (self._finishing or self._in_engine)
@@ -191,45 +188,43 @@ class PictureFlow:
         return flight.failed(f"{type(error).__name__}: {error}")
 
     def _infer_full_batches(self) -> None:
-        while len(self._answers) < self._batches_in_engine and len(self._ready) >= self._batch_size:
+        while len(self._submitted) < self._batches_in_engine and len(self._ready) >= self._batch_size:
             self._infer(self._batch_size)
 
     def _infer(self, count: int) -> None:
         batch = [self._ready.popleft() for _ in range(count)]
         try:
-            answer = self._segmenter.submit(
-                [flight.prepared for flight in batch if flight.prepared is not None]
-            )
+            submission = self._segmenter.infer([flight.taken for flight in batch if flight.taken is not None])
         except Exception as error:
             self._leave(*batch)
             self._stop(error)
             return
         for flight in batch:
-            flight.prepared = None
+            flight.taken = None
         self._in_engine += count
-        self._answers.add(answer)
-        submitted = time.perf_counter()
+        self._submitted.add(submission)
+        begun = time.perf_counter()
         # The event is told the time: it may be read from the queue much later.
-        answer.add_done_callback(
-            lambda done: self._events.put(
-                partial(self._answered, batch, done, submitted, time.perf_counter())
-            )
+        submission.done.add_done_callback(
+            lambda _: self._events.put(partial(self._answered, batch, submission, begun, time.perf_counter()))
         )
 
-    def _answered(self, batch: list[PictureInFlight], answer: Answer, submitted: float, end: float) -> None:
-        self._answers.discard(answer)
+    def _answered(
+        self, batch: list[PictureInFlight], submission: Submission, begun: float, end: float
+    ) -> None:
+        self._submitted.discard(submission)
         self._in_engine -= len(batch)
         # An engine of n streams begins with a batch when the one n before it has left.
-        start = max(submitted, self._answer_times[0])
+        start = max(begun, self._answer_times[0])
         self._answer_times.append(end)
         try:
-            maps = self._segmenter.maps(answer.result(), count=len(batch))
+            answers = submission.answers()
         except BaseException as error:
             self._leave(*batch)
             self._stop(error)
             return
-        for flight, probability in zip(batch, maps, strict=True):
-            flight.probability = probability
+        for flight, answer in zip(batch, answers, strict=True):
+            flight.answer = answer
             flight.stage_ms["inference"] = (end - start) * 1000 / len(batch)
             self._inferred.append(flight)
 

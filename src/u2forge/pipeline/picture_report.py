@@ -18,7 +18,9 @@ class PictureReport:
 
     stage_ms: milliseconds by stage, of STAGES, wall time of the thread that did it; encode includes the
     writing, inference is the batch's time divided by its pictures, without the time spent waiting in the
-    engine's queue.
+    engine's queue. Where an engine's device does what goes before and after the network (DeviceEngine), inference has
+    that too, with the copies to the device and back: preprocess and postprocess are then what is left to the host,
+    a check of the pixels and of the map (and all of postprocess where the output is the map itself).
     """
 
     input: Path

@@ -16,6 +16,7 @@ from u2forge.atomic_file import write_atomic
 from u2forge.pipeline.compose import composite, cutout
 from u2forge.pipeline.encode_picture import encode_picture
 from u2forge.pipeline.picture import Picture
+from u2forge.pipeline.picture_answer import PictureAnswer
 from u2forge.pipeline.picture_report import PictureReport
 from u2forge.pipeline.postprocess import quantize_probability, resize_probability
 from u2forge.pipeline.read_picture import read_picture
@@ -25,8 +26,8 @@ from u2forge.pipeline.segmenter import Segmenter
 
 @dataclass(eq=False)
 class PictureInFlight:
-    """One picture on its way. picture: only while its own pixels are still needed; pixels: what it takes of
-    the budget; prepared: the network's input; probability: (h, w) float32, the network's answer."""
+    """One picture on its way. picture: only while its own pixels are still needed to compose; pixels: what it takes of
+    the budget; taken: what the engine is given of it, its own pixels or the network's input; answer: the engine's."""
 
     input: Path
     output: Path
@@ -34,8 +35,8 @@ class PictureInFlight:
     picture: Picture | None = None
     width: int | None = None
     height: int | None = None
-    prepared: NDArray[Any] | None = None
-    probability: NDArray[np.float32] | None = None
+    taken: NDArray[Any] | None = None
+    answer: PictureAnswer | None = None
     stage_ms: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -55,24 +56,24 @@ class PictureInFlight:
 
 
 def load(flight: PictureInFlight, segmenter: Segmenter, *, keep_picture: bool, max_pixels: int) -> None:
-    """Decodes the picture and prepares the network's input. Raises ImageError."""
+    """Decodes the picture and makes of it what the engine is given. Raises ImageError."""
     with flight.timed("decode"):
         picture = read_picture(flight.input, max_pixels=max_pixels)
     flight.width, flight.height = picture.width, picture.height
     with flight.timed("preprocess"):
-        flight.prepared = segmenter.prepare(picture)
+        flight.taken = segmenter.take(picture)
     if keep_picture:
         flight.picture = picture
 
 
 def finish(flight: PictureInFlight, segmenter: Segmenter, render: RenderOptions) -> PictureReport:
-    """Makes the result from the network's answer and writes it, whole or not at all. Raises OutputError."""
+    """Makes the result from the engine's answer and writes it, whole or not at all. Raises OutputError."""
     with flight.timed("postprocess"):
         mask = _enlarged(flight, segmenter, render)
     picture = flight.picture
     with flight.timed("compose"):
         pixels = mask if picture is None else _composed(picture, mask, render)
-    flight.picture = flight.probability = None
+    flight.picture = flight.answer = None
     with flight.timed("encode"):
         data = encode_picture(
             pixels,
@@ -88,12 +89,12 @@ def finish(flight: PictureInFlight, segmenter: Segmenter, render: RenderOptions)
 
 
 def _enlarged(flight: PictureInFlight, segmenter: Segmenter, render: RenderOptions) -> NDArray[Any]:
-    assert flight.probability is not None
+    assert flight.answer is not None
     assert flight.height is not None
     assert flight.width is not None
     if render.output != "probability":
-        return segmenter.mask(flight.probability, height=flight.height, width=flight.width)
-    resized = resize_probability(flight.probability, height=flight.height, width=flight.width)
+        return segmenter.mask(flight.answer, height=flight.height, width=flight.width)
+    resized = resize_probability(flight.answer.probability, height=flight.height, width=flight.width)
     return resized if render.format == "tiff" else quantize_probability(resized)
 
 

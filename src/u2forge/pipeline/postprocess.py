@@ -26,7 +26,7 @@ def postprocess(
     Raises EngineError on NaN or inf, InputError on another shape or profile.
     Source: upstream u2net_test.py, normPRED and save_output; rembg sessions/u2net.py, predict.
     """
-    _check(probability)
+    check_probability(probability)
     if post == "stretch":
         # Pillow turns float pixels into 8-bit ones by dropping the fraction, and so does upstream.
         levels = (stretch(probability) * np.float32(255)).astype(np.uint8)
@@ -54,7 +54,7 @@ def stretch(probability: NDArray[np.float32]) -> NDArray[np.float32]:
 def resize_probability(probability: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
     """(height, width) float32 in [0, 1]: the un-stretched map, enlarged (bilinear).
     Raises EngineError on NaN or inf, InputError on another shape."""
-    _check(probability)
+    check_probability(probability)
     enlarged = Image.fromarray(probability).resize((width, height), Image.Resampling.BILINEAR)
     resized = np.array(enlarged)
     return np.clip(resized, 0, 1, out=resized)
@@ -66,7 +66,8 @@ def quantize_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]
     return levels
 
 
-def _check(probability: NDArray[np.float32]) -> None:
+def check_probability(probability: NDArray[np.float32]) -> None:
+    """Raises EngineError on NaN or inf, InputError unless it is float32 (h, w)."""
     if probability.dtype != np.float32 or probability.ndim != 2 or not probability.size:
         raise InputError(
             where="postprocess, argument 'probability'",

@@ -34,8 +34,8 @@ def preprocess_uint8(
     return np.rint(resized, out=resized).astype(np.uint8)
 
 
-def _resize(rgb: NDArray[np.uint8], *, height: int, width: int, profile: PreProfile) -> NDArray[np.float32]:
-    """(height, width, 3) float32 in [0, 255]."""
+def check_rgb(rgb: NDArray[np.uint8]) -> None:
+    """Raises InputError unless it is a picture's pixels: uint8 (H, W, 3), at least one."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
         raise InputError(
             where="preprocess, argument 'rgb'",
@@ -43,6 +43,11 @@ def _resize(rgb: NDArray[np.uint8], *, height: int, width: int, profile: PreProf
             found=f"{rgb.dtype} {rgb.shape}",
             fix="pass the rgb of a picture from read_picture()",
         )
+
+
+def _resize(rgb: NDArray[np.uint8], *, height: int, width: int, profile: PreProfile) -> NDArray[np.float32]:
+    """(height, width, 3) float32 in [0, 255]."""
+    check_rgb(rgb)
     if profile == "official":
         return resize_bilinear(rgb, height=height, width=width)
     if profile == "antialias":

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from u2forge.pipeline.resample_taps import antialiased_weights, linear_taps
+
 Float32 = NDArray[np.float32]
 Uint8 = NDArray[np.uint8]
 
@@ -20,8 +22,6 @@ _VALUES_PER_BLOCK = 8192
 # OpenBLAS runs a product of at most this many multiplications in the calling thread (GEMM_MULTITHREAD_THRESHOLD 4,
 # times 65,536). More threads would fight with the engine's for the same cores, at a multiple of the time.
 _MULTIPLICATIONS_PER_CALL = 4 * 65_536
-# scipy.ndimage.gaussian_filter's default: the kernel ends at four standard deviations.
-_TRUNCATE = 4.0
 
 
 def resize_bilinear(rgb: Uint8, *, height: int, width: int) -> Float32:
@@ -31,17 +31,17 @@ def resize_bilinear(rgb: Uint8, *, height: int, width: int) -> Float32:
     falls below the picture's own minimum. Equal to the source within 1e-4 (of 255).
     Source: scikit-image 0.14 transform.resize(mode="constant"), which made the published masks.
     """
-    top, bottom, weight_top, weight_bottom = _two_taps(rgb.shape[0], height)
-    left, right, weight_left, weight_right = _two_taps(rgb.shape[1], width)
-    weight_left, weight_right = weight_left.repeat(3), weight_right.repeat(3)
+    rows, columns = linear_taps(rgb.shape[0], height), linear_taps(rgb.shape[1], width)
+    (top, bottom), (weight_top, weight_bottom) = rows.index, rows.weights
+    (left, right), (weight_left, weight_right) = columns.index, columns.weights.repeat(3, axis=1)
 
-    def blend(rows: NDArray[np.intp]) -> Float32:
-        lines = rgb.take(rows, axis=0)
+    def blend(read: NDArray[np.int32]) -> Float32:
+        lines = rgb.take(read, axis=0)
         blended: Float32 = lines.take(left, axis=1).reshape(height, width * 3) * weight_left
         blended += lines.take(right, axis=1).reshape(height, width * 3) * weight_right
         return blended
 
-    resized = blend(top) * weight_top[:, None]
+    resized: Float32 = blend(top) * weight_top[:, None]
     resized += blend(bottom) * weight_bottom[:, None]
     if rgb.shape[0] < height or rgb.shape[1] < width:
         np.maximum(resized, np.float32(rgb.min()), out=resized)
@@ -77,50 +77,9 @@ def _multiply(weights: Float32, block: Float32, *, out: Float32) -> None:
         np.matmul(weights, block[:, start : start + step], out=out[:, start : start + step])
 
 
-def _sample_points(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The input line at or before each output line's centre, and how far behind it that lies: [0, 1)."""
-    centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-    before = np.floor(centre)
-    return before.astype(np.intp), centre - before
-
-
-def _two_taps(size_in: int, size_out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Float32, Float32]:
-    before, fraction = _sample_points(size_in, size_out)
-    weight_before = np.where(before < 0, 0.0, 1.0 - fraction).astype(np.float32)
-    weight_after = np.where(before + 1 > size_in - 1, 0.0, fraction).astype(np.float32)
-    return (
-        np.clip(before, 0, size_in - 1),
-        np.clip(before + 1, 0, size_in - 1),
-        weight_before,
-        weight_after,
-    )
-
-
-def _gaussian(sigma: float) -> NDArray[np.float64]:
-    if sigma <= 0:
-        return np.ones(1)
-    radius = int(_TRUNCATE * sigma + 0.5)
-    kernel = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
-    return np.asarray(kernel / kernel.sum())
-
-
-def _mirror(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    """Indices beyond the ends folded back: d c b | a b c d | c b a."""
-    if size == 1:
-        return np.zeros_like(index)
-    folded = np.abs(index) % (2 * (size - 1))
-    return np.asarray(np.minimum(folded, 2 * (size - 1) - folded))
-
-
 def _weight_blocks(size_in: int, size_out: int) -> Iterator[tuple[int, int, int, int, Float32]]:
     """For each block of output lines first:last, the input lines low:high that it needs and their weights."""
-    kernel = _gaussian((size_in / size_out - 1) / 2)
-    radius = len(kernel) // 2
-    before, fraction = _sample_points(size_in, size_out)
-    taps = np.zeros((size_out, len(kernel) + 1))
-    taps[:, :-1] = (1 - fraction)[:, None] * kernel
-    taps[:, 1:] += fraction[:, None] * kernel
-    index = _mirror(before[:, None] + np.arange(-radius, radius + 2), size_in)
+    index, taps = antialiased_weights(size_in, size_out)
     for first in range(0, size_out, _LINES_PER_BLOCK):
         last = min(first + _LINES_PER_BLOCK, size_out)
         lines = index[first:last]
