@@ -16,9 +16,19 @@ ROOT = Path(u2forge.__file__).parent
 ORDER = (
     "weights graph passes quantize model_file native gpu engine pipeline evaluate measure report verbs magicmind cli"
 ).split()
-HEAVY = {"openvino", "onnxruntime", "torch", "triton", "pillow_heif", "skimage", "scipy", "pynvml", "magicmind"}
-# Folders that are PyTorch through and through; others import them where they are needed only.
-OF_TORCH = {"gpu"}
+HEAVY = {
+    "openvino",
+    "onnxruntime",
+    "torch",
+    "triton",
+    "pillow_heif",
+    "skimage",
+    "scipy",
+    "pynvml",
+    "magicmind",
+}
+# What is PyTorch through and through; others import it where it is needed only.
+OF_TORCH = ("u2forge.gpu", "u2forge.engine.cuda_")
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
@@ -77,9 +87,8 @@ def test_heavy_packages_are_imported_when_needed_only() -> None:
 
 def _is_heavy(path: Path, module: str) -> bool:
     """Whether a file's import of a module loads a package that takes long."""
-    within = path.relative_to(ROOT).parts[0] in OF_TORCH
-    parts = module.split(".")
-    return (parts[0] in HEAVY or (parts[0] == "u2forge" and parts[1:2] and parts[1] in OF_TORCH)) and not within
+    own = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    return not own.startswith(OF_TORCH) and (module.split(".")[0] in HEAVY or module.startswith(OF_TORCH))
 
 
 @pytest.mark.parametrize("module", ["u2forge", "u2forge.cli.main"])

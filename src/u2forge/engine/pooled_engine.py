@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import EngineInfo, Phases, Tensors
-from u2forge.errors import EngineError, InputError
+from u2forge.errors import EngineError, InputError, U2ForgeError
 
 Request = TypeVar("Request")
+Result = TypeVar("Result")
 Answer = dict[str, NDArray[Any]]
 
 
@@ -31,18 +32,22 @@ class PooledEngine(Generic[Request]):
         info: EngineInfo,
         new_request: Callable[[], Request],
         infer: Callable[[Request, Tensors, Phases], Answer],
+        *,
+        requests: int | None = None,
     ) -> None:
+        """requests: how many, one for each stream where that is not given."""
         start = time.perf_counter()
-        requests = [new_request() for _ in range(info.streams)]
+        made = [new_request() for _ in range(requests or info.streams)]
         contexts_ms = ms_since(start)
         self.info = replace(info, opening_ms={**info.opening_ms, "contexts": contexts_ms})
         # None, once closed: it holds the compiled model.
         self._infer: Callable[[Request, Tensors, Phases], Answer] | None = infer
         # With a None in it, once closed: it passes from one that waits to the next.
         self._idle: SimpleQueue[Request | None] = SimpleQueue()
-        for request in requests:
+        for request in made:
             self._idle.put(request)
-        self._threads = ThreadPoolExecutor(len(requests), thread_name_prefix=f"u2forge-{info.engine}")
+        self._requests = len(made)
+        self._threads = ThreadPoolExecutor(len(made), thread_name_prefix=f"u2forge-{info.engine}")
         self._closing = threading.Lock()
         self._ended: list[Request | None] = []
         self._closed = False
@@ -57,8 +62,22 @@ class PooledEngine(Generic[Request]):
     def submit(self, inputs: Tensors) -> Future[Answer]:
         """See Engine.submit. Raises InputError where the inputs do not fit, EngineError after close."""
         check_inputs(self.info, inputs)
+        return self._submitted(lambda: self._run(inputs))
+
+    def submit_call(self, call: Callable[[Request], Result]) -> Future[Result]:
+        """What the call gives, which has a request for itself while it runs. Raises EngineError after close; the future
+        gives whatever goes wrong as one, too."""
+
+        def answer(request: Request | None) -> Result:
+            if request is None:
+                raise self._closed_error()
+            return call(request)
+
+        return self._submitted(lambda: self._with_request(answer))
+
+    def _submitted(self, work: Callable[[], Result]) -> Future[Result]:
         try:
-            return self._threads.submit(self._run, inputs)
+            return self._threads.submit(work)
         except RuntimeError as error:  # after close
             raise self._closed_error() from error
 
@@ -69,17 +88,27 @@ class PooledEngine(Generic[Request]):
         with self._closing:
             if self._infer is None:
                 return
-            while len(self._ended) < self.info.streams:
+            while len(self._ended) < self._requests:
                 self._take_into(self._ended)
             self._idle.put(None)
             self._infer = None
             self._ended.clear()
 
     def _run(self, inputs: Tensors, phases: Phases | None = None) -> Answer:
+        timed = Phases() if phases is None else phases
+
+        def answer(request: Request | None) -> Answer:
+            if request is None or self._infer is None:
+                raise self._closed_error()
+            return self._infer(request, inputs, timed)
+
+        return self._with_request(answer)
+
+    def _with_request(self, work: Callable[[Request | None], Result]) -> Result:
         taken: list[Request | None] = []
         try:
             self._take_into(taken)
-            return self._answer(taken[0], inputs, Phases() if phases is None else phases)
+            return self._answered(work, taken[0])
         finally:
             # The first call here is C code too: no interrupt comes before it.
             if taken:
@@ -90,11 +119,11 @@ class PooledEngine(Generic[Request]):
         or C code: in one call of C code a request is always either idle or taken, and never lost."""
         taken.extend(map(self._idle.get, (True,)))
 
-    def _answer(self, request: Request | None, inputs: Tensors, phases: Phases) -> Answer:
-        if request is None or self._infer is None:
-            raise self._closed_error()
+    def _answered(self, work: Callable[[Request | None], Result], request: Request | None) -> Result:
         try:
-            return self._infer(request, inputs, phases)
+            return work(request)
+        except U2ForgeError:
+            raise
         except Exception as error:
             raise EngineError(
                 where=f"engine {self.info.engine!r} on {self.info.device}, inference",
