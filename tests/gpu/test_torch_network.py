@@ -23,8 +23,6 @@ from u2forge.verbs.build import build  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[1] / "native"))
 from random_graphs import random_operators  # noqa: E402
 
-PHOTOS = Path(__file__).parents[2] / ".." / "shared" / "data" / "golden" / "images"
-
 
 def outputs(network: TorchNetwork, **inputs: Any) -> dict[str, Any]:
     with torch.inference_mode():
@@ -142,8 +140,7 @@ def test_half_precision_rounds_what_is_multiplied(built: Any, dtype: str, least:
 
 @pytest.mark.weights
 @pytest.mark.shared
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs the research photos")
-def test_the_official_network_on_real_photos(tmp_path: Path) -> None:
+def test_the_official_network_on_real_photos(shared_data: Path, tmp_path: Path) -> None:
     """Found on all 18 photos: float32 1e-7 on average, 1.2e-5 at the worst pixel; float16 0.00013 on average and
     0.00023 on the worst photo, bfloat16 0.0014 and 0.0022."""
     pytest.importorskip("openvino", reason="needs OpenVINO")
@@ -158,7 +155,7 @@ def test_the_official_network_on_real_photos(tmp_path: Path) -> None:
     }
     other = open_engine(path, engine="openvino")
     means: dict[str, list[float]] = {name: [] for name in networks}
-    for photo in sorted(PHOTOS.iterdir())[:2]:
+    for photo in sorted((shared_data / "golden" / "images").iterdir())[:2]:
         image = preprocess(read_picture(photo).rgb, height=320, width=320, profile="official")[None]
         expected = other.run({"image": image})["d0"]
         for name, network in networks.items():
