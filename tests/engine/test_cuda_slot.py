@@ -153,6 +153,25 @@ def test_a_batch_too_large_runs_in_parts_and_says_so(
     assert max(other.batches) == 3
 
 
+def test_memory_that_graphs_hold_is_given_back_where_it_lacks_around_the_network(double: CudaDouble) -> None:
+    slot = slot_of(Network())
+    for _ in range(2):
+        run(slot, batch(1))
+    calls = []
+
+    def before(tensors: Sequence[Any]) -> Tensors:
+        calls.append(len(tensors))
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {"x": tensors[0]}
+
+    array = batch(1, seed=3)
+    (answer,) = slot.run([array], before, lambda outputs: [outputs["y"]], Phases())
+    np.testing.assert_array_equal(answer, expected(array))
+    assert calls == [1, 1]
+    assert double.log.count("empty cache") == 1
+
+
 def test_one_picture_too_large_is_an_error(double: CudaDouble) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         run(slot_of(Network(most=0)), batch(4))

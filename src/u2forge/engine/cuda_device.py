@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ NAME = "cuda"
 _CPU = "cpu"
 _BFLOAT16, _TENSORFLOAT32 = "bfloat16", "tensorfloat32"
 _ARITHMETICS = (_BFLOAT16, _TENSORFLOAT32)
+_NAMES = re.compile(rf"(?P<device>auto|{NAME}(:[0-9]+)?|{_CPU})(?P<suffix>/({'|'.join(_ARITHMETICS)}))?")
 
 
 @dataclass(frozen=True)
@@ -74,32 +76,37 @@ def _suffixes(index: int) -> list[str]:
 def find_device(devices: Sequence[str], asked: str) -> str:
     """The name in `devices` of the device asked for: the first GPU for auto and cuda. Raises InputError on a name of no
     device, EngineError where it is not there; the processor is never taken in place of a GPU."""
-    device, _, suffix = asked.lower().partition("/")
-    if device in ("auto", NAME):
-        device = f"{NAME}:0"
-    name = f"{device}/{suffix}" if suffix else device
-    if name in devices:
-        return name
-    kind, _, number = device.partition(":")
-    if kind not in (NAME, _CPU) or not (number or kind).isalnum() or (suffix and suffix not in _ARITHMETICS):
+    found = _NAMES.fullmatch(asked.lower())
+    if found is None:
         raise InputError(
             where=f"engine {NAME!r}, device {asked!r}",
             expected=f"{NAME}, {NAME}:N or {_CPU}, and behind it perhaps /{' or /'.join(_ARITHMETICS)}",
             found="another name",
             fix=f"choose one that is there: {', '.join(devices)}",
         )
+    device = f"{NAME}:0" if found["device"] in ("auto", NAME) else found["device"]
+    name = device + (found["suffix"] or "")
+    if name in devices:
+        return name
     if device in devices:
         raise EngineError(
             where=f"engine {NAME!r}, device {asked!r}",
             expected=f"one of {', '.join(devices)}",
-            found=f"a device that does not multiply {suffix}",
-            fix=f"leave /{suffix} out",
+            found=f"a device that does not multiply {name.partition('/')[2]}",
+            fix=f"leave {found['suffix']} out",
         )
     present = [each for each in devices if each.startswith(f"{NAME}:")]
+    if present:
+        raise EngineError(
+            where=f"engine {NAME!r}, device {asked!r}",
+            expected=f"one of {', '.join(present)}",
+            found="no such GPU",
+            fix="choose one of these, or look at CUDA_VISIBLE_DEVICES, which hides all others",
+        )
     raise EngineError(
         where=f"engine {NAME!r}, device {asked!r}",
-        expected="an NVIDIA GPU that PyTorch can use" if not present else f"one of {', '.join(present)}",
-        found=why_no_gpu() if not present else "no such GPU",
+        expected="an NVIDIA GPU that PyTorch can use",
+        found=why_no_gpu(),
         fix=_mend(),
     )
 

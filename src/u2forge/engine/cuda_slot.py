@@ -124,6 +124,16 @@ class CudaSlot:
         self, arrays: Arrays, before: BeforeNetwork, after: AfterNetwork, phases: Phases
     ) -> list[NDArray[Any]]:
         """See Slot.run. Times but enqueue are the device's own, by its events."""
+        try:
+            return self._run(arrays, before, after, phases)
+        except torch.OutOfMemoryError:
+            # Of what lies around the network, too: what captured graphs hold may be what is missing.
+            self._forget_graphs()
+        return self._run(arrays, before, after, phases)
+
+    def _run(
+        self, arrays: Arrays, before: BeforeNetwork, after: AfterNetwork, phases: Phases
+    ) -> list[NDArray[Any]]:
         moments = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
         with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             pinned = [_pinned_copy(array) for array in arrays]
@@ -151,12 +161,16 @@ class CudaSlot:
             try:
                 return self._computed_in_parts(inputs, count, most)
             except torch.OutOfMemoryError:
-                self._graphs.clear()
-                self._seen.clear()
-                torch.cuda.empty_cache()
                 if most == 1:
                     raise
+                self._forget_graphs()
                 self._limit.lower(most)
+
+    def _forget_graphs(self) -> None:
+        """Gives back the memory that they hold; a batch size that comes again is a new one."""
+        self._graphs.clear()
+        self._seen.clear()
+        torch.cuda.empty_cache()
 
     def _computed_in_parts(self, inputs: TensorsByName, count: int, most: int) -> TensorsByName:
         if most >= count:

@@ -13,6 +13,7 @@ from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import choose_engine, profile_layers
 from u2forge.measure.candidate import Candidate
+from u2forge.measure.gpu_roofline import roofline_of_gpu
 from u2forge.measure.layer_times import GroupRow, LayerRow, LayerTable
 from u2forge.measure.roofline import Roofline, roofline_of_this_machine
 from u2forge.measure.timed_network import filled_shape, noise_for
@@ -25,6 +26,8 @@ OTHER = "other"
 # What engines do together with the convolution before it, under the name of either.
 _FOLLOWERS = {"Relu", "Sigmoid", "Clip", "QuantizeLinear", "DequantizeLinear"}
 _PROCESSOR = {"auto", "cpu"}
+# The engine, and the kind of its devices.
+_NVIDIA = "cuda"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class GraphWork:
 
 
 def profile_candidate(candidate: Candidate, *, inferences: int) -> LayerTable:
-    """The candidate's layers, of one inference at a time with all its threads, on noise; peaks and bandwidth on
-    a processor only. Raises ModelError, EngineError, InputError, MissingDependencyError."""
+    """The candidate's layers, of one inference at a time with all its threads, on noise; peaks and bandwidth of
+    a processor or an NVIDIA GPU. Raises ModelError, EngineError, InputError, MissingDependencyError."""
     model = open_model_file(Path(candidate.path))
     engine = choose_engine(candidate.engine, manifest=model.manifest, device=candidate.device)
     specs = model.manifest.inputs
@@ -54,13 +57,24 @@ def profile_candidate(candidate: Candidate, *, inferences: int) -> LayerTable:
     work = read_graph_work(
         model.path, height=shape[specs[0].layout.index("H")], width=shape[specs[0].layout.index("W")]
     )
-    roofline = Roofline({}, None, ("peaks and bandwidth are measured of processors only",))
-    if candidate.device.lower() in _PROCESSOR:
-        precisions = sorted({layer.precision for layer in layers if _convolution(layer, work)})
-        roofline = roofline_of_this_machine(precisions, threads=candidate.threads)
+    precisions = sorted({layer.precision for layer in layers if _convolution(layer, work)})
     return layer_table(
-        layers, work, batch_size=shape[0], roofline=roofline, profiler=engine, inferences=inferences
+        layers,
+        work,
+        batch_size=shape[0],
+        roofline=_roofline(candidate, engine, precisions),
+        profiler=engine,
+        inferences=inferences,
     )
+
+
+def _roofline(candidate: Candidate, engine: str, precisions: Sequence[str]) -> Roofline:
+    device = candidate.device.lower().partition("/")[0]
+    if device.partition(":")[0] == _NVIDIA or (engine == _NVIDIA and device == "auto"):
+        return roofline_of_gpu(precisions, device=_NVIDIA if device == "auto" else device)
+    if device in _PROCESSOR and engine != _NVIDIA:
+        return roofline_of_this_machine(precisions, threads=candidate.threads)
+    return Roofline({}, None, ("peaks and bandwidth are measured of processors and NVIDIA GPUs only",))
 
 
 def read_graph_work(path: Path, *, height: int | None = None, width: int | None = None) -> GraphWork:
