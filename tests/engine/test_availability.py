@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from nvidia_doubles import driver
 
-from u2forge.engine import availability, engine_entry, registry
+from u2forge.engine import availability, engine_entry, registry, unused_gpu
 from u2forge.engine.availability import DeviceStatus, EngineStatus, available_engines
 from u2forge.engine.registry import ENGINES
 from u2forge.errors import EngineError
 from u2forge.native import built
 from u2forge.native.built import BUILD_COMMAND
 from u2forge.precision import PRECISION_MODES
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unused_gpu, "nvidia_driver", lambda: None)
 
 
 def test_every_engine_is_listed_with_what_it_really_runs_in() -> None:
@@ -35,12 +44,13 @@ def test_every_engine_is_listed_with_what_it_really_runs_in() -> None:
 def test_what_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_entry, "find_module", lambda name: None)
     native, *others, magicmind = available_engines()
-    assert [status.engine for status in others] == ["openvino", "onnxruntime"]
+    assert [status.engine for status in others] == ["cuda", "openvino", "onnxruntime"]
     for status in others:
         assert not status.available
-        assert str(status) == (
-            f"{status.engine}: not available: the package {ENGINES[status.engine].module} is not installed. "
-            f"To mend: `pip install '{status.engine}'` (u2forge's extra [{status.engine}])"
+        package = ENGINES[status.engine].module
+        assert str(replace(status, note=None)) == (
+            f"{status.engine}: not available: the package {package} is not installed. "
+            f"To mend: `pip install '{package}'` (u2forge's extra [{status.engine}])"
         )
     assert str(magicmind).endswith("is not installed. To mend: " + ENGINES["magicmind"].install)
     assert not native.available
@@ -101,6 +111,9 @@ def test_a_module_under_another_distributions_name(monkeypatch: pytest.MonkeyPat
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(availability, "version", none)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(__version__="1.31.1"))
+    assert availability._version("onnxruntime") == "1.31.1"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert availability._version("onnxruntime") == "of unknown version"
 
 
@@ -111,3 +124,51 @@ def test_the_wording_of_what_is_there() -> None:
         "openvino 1.2\n  CPU: Abacus 9000\n"
         "    float32: force_float32, qint16_mixed_float32\n    bfloat16: force_float16"
     )
+
+
+def test_a_gpu_that_no_engine_uses_is_told_with_what_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_entry, "find_module", lambda name: None)
+    monkeypatch.setattr(
+        unused_gpu, "nvidia_driver", lambda: driver("NVIDIA H200", "NVIDIA H200", cuda=(12, 4))
+    )
+    lines = {status.engine: str(status) for status in available_engines()}
+    told = "NVIDIA H200, with a driver for CUDA 12.4, is not used; to use it: run `pip uninstall onnxruntime`"
+    assert told in lines["onnxruntime"]
+    assert [name for name, line in lines.items() if "H200" in line] == [
+        name for name, entry in ENGINES.items() if entry.nvidia_install is not None
+    ]
+
+
+def test_a_driver_that_does_not_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_entry, "find_module", lambda name: None)
+    monkeypatch.setattr(unused_gpu, "nvidia_driver", lambda: driver(problem="it finds no GPU"))
+    (line,) = [str(status) for status in available_engines() if status.engine == "onnxruntime"]
+    assert "a driver of NVIDIA's is there, but it finds no GPU; to use it" in line
+
+
+@pytest.mark.parametrize(("executed", "used"), [("float32", True), ("not run (no libcublas)", False)])
+def test_a_gpu_is_used_where_it_ran(monkeypatch: pytest.MonkeyPatch, executed: str, used: bool) -> None:
+    device = DeviceStatus(
+        "cuda:0", "NVIDIA H200", {"force_float32": executed, "force_float16": "not run (x)"}
+    )
+    monkeypatch.setattr(availability, "_status", lambda name: EngineStatus(name, "1.2", (device,)))
+    monkeypatch.setattr(unused_gpu, "nvidia_driver", lambda: driver("NVIDIA H200"))
+    lines = [str(status) for status in available_engines()]
+    assert any("is not used" in line for line in lines) is not used
+
+
+def test_a_machine_without_gpus_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_entry, "find_module", lambda name: None)
+    assert all(status.note == ENGINES[status.engine].note for status in available_engines())
+
+
+def test_a_listed_provider_that_does_not_load_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    from onnxruntime_doubles import use_gpu_build
+
+    asked = use_gpu_build(monkeypatch, None)
+    (status,) = [status for status in available_engines() if status.engine == "onnxruntime"]
+    precisions = {device.device: set(device.precisions.values()) for device in status.devices}
+    for name in ("cuda", "tensorrt"):
+        assert precisions[name] == {"not run (no driver of NVIDIA's on this machine)"}
+    assert {provider for provider, _ in asked.providers} == {"CPUExecutionProvider"}

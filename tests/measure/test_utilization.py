@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from nvidia_doubles import FIRST, SECOND, driver
 
 from u2forge.measure import control_group, nvidia_gpu, utilization
 from u2forge.measure.machine_state import MachineState, machine_warnings, read_machine_state
@@ -312,15 +313,15 @@ def test_processors_that_became_slower() -> None:
 
 
 class FakeNvml:
-    """What of NVML is used, for so many GPUs; `silent`: what they do not support."""
+    """What of NVML is used, for GPUs of these names; `silent`: what they do not support."""
 
     NVML_TEMPERATURE_GPU = 0
 
     class NVMLError(Exception):
         pass
 
-    def __init__(self, count: int = 1, *, silent: tuple[str, ...] = (), driver: bool = True) -> None:
-        self.count = count
+    def __init__(self, *uuids: str, silent: tuple[str, ...] = (), driver: bool = True) -> None:
+        self.uuids = uuids or (f"GPU-{FIRST}", f"GPU-{SECOND}")
         self.silent = silent
         self.driver = driver
         self.open = 0
@@ -333,15 +334,9 @@ class FakeNvml:
     def nvmlShutdown(self) -> None:
         self.open -= 1
 
-    def nvmlDeviceGetCount(self) -> int:
-        return self.count
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        if index >= self.count:
-            raise self.NVMLError("no such device")
-        return f"index {index}"
-
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid not in self.uuids:
+            raise self.NVMLError("no such device")
         return uuid
 
     def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
@@ -364,8 +359,7 @@ class FakeNvml:
 
 @pytest.fixture
 def use_nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeNvml], FakeNvml]:
-    for name in (nvidia_gpu._VISIBLE, nvidia_gpu._ORDER):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(nvidia_gpu, "nvidia_driver", lambda: driver("H200", "L4"))
 
     def use(nvml: FakeNvml) -> FakeNvml:
         monkeypatch.setitem(sys.modules, "pynvml", nvml)
@@ -376,7 +370,7 @@ def use_nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeNvml], FakeNvml]:
 
 def test_a_gpu_is_read_in_our_units(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
     nvml = use_nvml(FakeNvml())
-    gpu = open_nvidia_gpu()
+    gpu = open_nvidia_gpu("cuda")
     assert gpu is not None
     assert gpu.read() == dict(zip(GPU, (87.0, 1500.0, 123.4, 61.0), strict=True))
     gpu.close()
@@ -385,55 +379,61 @@ def test_a_gpu_is_read_in_our_units(use_nvml: Callable[[FakeNvml], FakeNvml]) ->
 
 def test_what_a_gpu_does_not_tell_is_none(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
     use_nvml(FakeNvml(silent=("power", "load")))
-    gpu = open_nvidia_gpu()
+    gpu = open_nvidia_gpu("cuda")
     assert gpu is not None
     assert gpu.read() == dict(zip(GPU, (None, 1500.0, None, 61.0), strict=True))
 
 
 @pytest.mark.parametrize(
-    ("count", "visible", "order", "expected"),
+    ("device", "names", "uuids", "expected"),
     [
-        (1, None, None, "index 0"),
-        (1, "0", None, "index 0"),
-        (1, "", None, "index 0"),
-        (1, "-1", None, None),
-        (2, None, None, None),
-        (2, "1", None, None),
-        (2, "1", "PCI_BUS_ID", "index 1"),
-        (2, None, "PCI_BUS_ID", "index 0"),
-        (2, "GPU-8f5a,GPU-11", None, "GPU-8f5a"),
-        (2, "7", "PCI_BUS_ID", None),
-        (0, None, None, None),
+        ("cuda", ("H200", "L4"), (), f"GPU-{FIRST}"),
+        ("cuda:1", ("H200", "L4"), (), f"GPU-{SECOND}"),
+        ("cuda:1/bfloat16", ("H200", "L4"), (), f"GPU-{SECOND}"),
+        ("tensorrt:1", ("H200", "L4"), (), f"GPU-{SECOND}"),
+        ("NVIDIA.1", ("H200", "L4"), (), f"GPU-{SECOND}"),
+        # What CUDA_VISIBLE_DEVICES hides, CUDA's driver does not tell: its first is NVML's second.
+        ("cuda", ("L4",), (f"GPU-{SECOND}", f"GPU-{FIRST}"), f"GPU-{FIRST}"),
+        ("cuda", ("H200 MIG 1g.18gb",), (f"MIG-{FIRST}",), f"MIG-{FIRST}"),
+        ("GPU.1", ("RTX 4090",), (), f"GPU-{FIRST}"),
+        ("GPU.1", ("RTX 4090", "L4"), (), None),
+        ("cuda:2", ("H200", "L4"), (), None),
+        ("cuda:x", ("H200",), (), None),
+        ("cuda", (), (), None),
+        ("cuda", ("H200",), (f"GPU-{SECOND}",), None),
     ],
 )
 def test_which_gpu_is_meant(
     use_nvml: Callable[[FakeNvml], FakeNvml],
     monkeypatch: pytest.MonkeyPatch,
-    count: int,
-    visible: str | None,
-    order: str | None,
+    device: str,
+    names: tuple[str, ...],
+    uuids: tuple[str, ...],
     expected: str | None,
 ) -> None:
-    nvml = use_nvml(FakeNvml(count))
-    for name, value in ((nvidia_gpu._VISIBLE, visible), (nvidia_gpu._ORDER, order)):
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    gpu = open_nvidia_gpu()
+    nvml = use_nvml(FakeNvml(*uuids))
+    monkeypatch.setattr(nvidia_gpu, "nvidia_driver", lambda: driver(*names))
+    gpu = open_nvidia_gpu(device)
     assert (None if gpu is None else gpu._handle) == expected
     assert nvml.open == (0 if gpu is None else 1)
 
 
-def test_no_driver_or_no_package_is_no_gpu(use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
-    assert open_nvidia_gpu() is None
+def test_no_driver_or_no_package_is_no_gpu(
+    use_nvml: Callable[[FakeNvml], FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert open_nvidia_gpu("cuda") is None
     use_nvml(FakeNvml(driver=False))
-    assert open_nvidia_gpu() is None
+    assert open_nvidia_gpu("cuda") is None
+    use_nvml(FakeNvml())
+    monkeypatch.setattr(nvidia_gpu, "nvidia_driver", lambda: None)
+    assert open_nvidia_gpu("cuda") is None
 
 
 def test_the_sampler_reads_the_gpu_in_turns(start: Start, use_nvml: Callable[[FakeNvml], FakeNvml]) -> None:
     nvml = use_nvml(FakeNvml(silent=("temperature",)))
     pid = start(SLEEP)
     sampler = UtilizationSampler(interval_s=0.02)
-    with sampler.watching([pid], gpu=[pid]):
+    with sampler.watching([pid], gpu={pid: "cuda"}):
         sampler.turn_begins(pid)
         time.sleep(0.1)
         sampler.turn_ends()
@@ -444,19 +444,30 @@ def test_the_sampler_reads_the_gpu_in_turns(start: Start, use_nvml: Callable[[Fa
     assert nvml.open == 0
 
 
-def test_a_process_that_does_not_run_on_the_gpu_has_no_figures_of_it(
-    start: Start, use_nvml: Callable[[FakeNvml], FakeNvml]
+def test_a_process_has_the_figures_of_its_own_gpu(
+    start: Start, use_nvml: Callable[[FakeNvml], FakeNvml], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_nvml(FakeNvml())
-    one, other = start(SLEEP), start(SLEEP)
+    nvml = use_nvml(FakeNvml())
+    loads = {f"GPU-{FIRST}": 87, f"GPU-{SECOND}": 12}
+    monkeypatch.setattr(
+        nvml, "nvmlDeviceGetUtilizationRates", lambda handle: SimpleNamespace(gpu=loads[handle])
+    )
+    without, first, second, missing = (start(SLEEP) for _ in range(4))
     sampler = UtilizationSampler(interval_s=0.02)
-    with sampler.watching([one, other], gpu=[other]):
-        for pid in (one, other):
+    pids = [without, first, second, missing]
+    with sampler.watching(pids, gpu={first: "cuda", second: "tensorrt:1", missing: "cuda:7"}):
+        for pid in pids:
             sampler.turn_begins(pid)
             time.sleep(0.1)
             sampler.turn_ends()
-    assert [sampler.utilization(one)[name] for name in GPU] == [None] * 4
-    assert None not in [sampler.utilization(other)[name] for name in GPU]
+    for pid in (without, missing):
+        assert [sampler.utilization(pid)[name] for name in GPU] == [None] * 4
+    for pid, load in ((first, 87), (second, 12)):
+        found = sampler.utilization(pid)
+        assert None not in [found[name] for name in GPU]
+        assert found["gpu_percent"] is not None
+        assert (found["gpu_percent"].min, found["gpu_percent"].max) == (load, load)
+    assert nvml.open == 0
 
 
 @pytest.mark.parametrize(

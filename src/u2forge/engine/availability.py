@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from u2forge.engine.probe_model import write_probe_model
 from u2forge.engine.protocol import EngineInfo, EngineOptions
 from u2forge.engine.registry import ENGINES, engine_devices, open_engine
+from u2forge.engine.unused_gpu import note_of_unused, runs_on_gpu, unused_gpu
 from u2forge.errors import U2ForgeError
 from u2forge.precision import PRECISION_MODES
+
+_NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,11 @@ class DeviceStatus:
     device: str
     device_name: str
     precisions: Mapping[str, str]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it ran in any precision."""
+        return any(not executed.startswith(_NOT_RUN) for executed in self.precisions.values())
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,16 @@ class EngineStatus:
 
 def available_engines() -> list[EngineStatus]:
     """Every engine that u2forge knows; each installed one is tried with a tiny model on each of its devices."""
-    return [_status(name) for name in ENGINES]
+    statuses = [_status(name) for name in ENGINES]
+    if any(runs_on_gpu(status.devices) for status in statuses):
+        return statuses
+    gpu = unused_gpu()
+    return statuses if gpu is None else [_with_unused(status, gpu) for status in statuses]
+
+
+def _with_unused(status: EngineStatus, gpu: str) -> EngineStatus:
+    notes = [status.note, note_of_unused(ENGINES[status.engine], gpu)]
+    return replace(status, note="; ".join(note for note in notes if note is not None) or None)
 
 
 def _status(name: str) -> EngineStatus:
@@ -85,7 +103,7 @@ def _device_status(name: str, device: str) -> DeviceStatus:
             try:
                 info = _opened_info(path, name, device)
             except U2ForgeError as error:
-                found[mode] = f"not run ({error.found})"
+                found[mode] = f"{_NOT_RUN} ({error.found})"
                 continue
             found[mode] = info.precision_executed
             device_name = info.device_name
@@ -105,4 +123,4 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         # onnxruntime-gpu and its like bring the module under another distribution's name.
-        return "of unknown version"
+        return str(getattr(sys.modules.get(package), "__version__", "of unknown version"))

@@ -13,13 +13,8 @@ import numpy as np
 
 from u2forge.engine.integer_products import check_integer_products
 from u2forge.engine.layer_time import LayerTime
-from u2forge.engine.onnxruntime_engine import (
-    NAME,
-    find_device,
-    onnxruntime_devices,
-    open_session,
-    session_settings,
-)
+from u2forge.engine.onnxruntime_devices import NAME, device_of, find_device, onnxruntime_devices
+from u2forge.engine.onnxruntime_session import open_session, session_settings, usable_streams
 from u2forge.engine.processor import usable_processors
 from u2forge.engine.protocol import EngineOptions, Tensors
 from u2forge.model_file.read import ModelFile
@@ -37,17 +32,18 @@ def profile_onnxruntime(
 ) -> list[LayerTime]:
     """The executed layers in their order, of one inference after the other. Raises EngineError as open_onnxruntime
     does. kernel: the provider; ONNX Runtime does not tell more."""
-    device = find_device(onnxruntime_devices(), options.device)
-    if device == "cpu":
+    device = device_of(find_device(onnxruntime_devices(), options.device))
+    if device.kind == "cpu":
         check_integer_products(model, engine=NAME)
     threads = options.threads or usable_processors()
-    settings = session_settings(model, device, threads=threads, streams=options.streams)
+    streams = usable_streams(device, threads=threads, asked=options.streams)
+    settings = session_settings(model, device, threads=threads, streams=streams)
     settings.enable_profiling = True
     arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
     names = [spec.name for spec in model.manifest.outputs]
     with tempfile.TemporaryDirectory(prefix="u2forge-profile-") as folder:
         settings.profile_file_prefix = str(Path(folder) / "profile")
-        session = open_session(model, device, settings).session
+        session = open_session(model, device, settings, cache_folder=options.cache_folder).session
         for _ in range(_WARM_UP + inferences):
             session.run(names, arrays)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

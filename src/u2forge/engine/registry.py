@@ -6,13 +6,14 @@ import difflib
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from u2forge.engine.engine_entry import EngineEntry
+from u2forge.engine.engine_entry import NVIDIA_KINDS, EngineEntry, device_kind
 from u2forge.engine.kept_out import kept_out
 from u2forge.engine.layer_time import LayerTime
+from u2forge.engine.onnxruntime_devices import GPU_INSTALL
 from u2forge.engine.protocol import Engine, EngineOptions, Tensors
 from u2forge.errors import EngineError, InputError, MissingDependencyError, U2ForgeError
 from u2forge.model_file.manifest import Manifest
@@ -22,7 +23,7 @@ from u2forge.target import UNVERIFIED
 
 _log = logging.getLogger(__name__)
 
-EngineName = Literal["native", "openvino", "onnxruntime", "magicmind"]
+EngineName = Literal["native", "cuda", "openvino", "onnxruntime", "magicmind"]
 
 
 # In the order that `auto` tries.
@@ -36,6 +37,18 @@ ENGINES: dict[str, EngineEntry] = {
         extra=None,
         suits="u2forge.engine.native_engine:is_fastest",
     ),
+    "cuda": EngineEntry(
+        module="torch",
+        opener="u2forge.engine.cuda_engine:open_cuda",
+        devices="u2forge.engine.cuda_device:gpu_devices",
+        find_device="u2forge.engine.cuda_device:find_device",
+        profiler="u2forge.engine.cuda_profile:profile_cuda",
+        extra="cuda",
+        # Not "auto": importing PyTorch takes seconds, and no GPU was at hand to measure it on.
+        auto_devices=("cuda",),
+        nvidia_install="install a PyTorch for CUDA (https://pytorch.org/get-started/locally)",
+        note="on NVIDIA GPUs not verified: tested on the processor and with a double of CUDA",
+    ),
     "openvino": EngineEntry(
         module="openvino",
         opener="u2forge.engine.openvino_engine:open_openvino",
@@ -43,6 +56,7 @@ ENGINES: dict[str, EngineEntry] = {
         find_device="u2forge.engine.openvino_engine:find_device",
         profiler="u2forge.engine.openvino_profile:profile_openvino",
         extra="openvino",
+        auto_devices=("auto", "cpu", "gpu", "npu", "nvidia"),
         # Where it is there, `import openvino` alone writes a client id into the user's home and reports the
         # import to its makers, unasked.
         keep_out=("openvino_telemetry",),
@@ -50,10 +64,12 @@ ENGINES: dict[str, EngineEntry] = {
     "onnxruntime": EngineEntry(
         module="onnxruntime",
         opener="u2forge.engine.onnxruntime_engine:open_onnxruntime",
-        devices="u2forge.engine.onnxruntime_engine:onnxruntime_devices",
-        find_device="u2forge.engine.onnxruntime_engine:find_device",
+        devices="u2forge.engine.onnxruntime_devices:onnxruntime_devices",
+        find_device="u2forge.engine.onnxruntime_devices:find_device",
         profiler="u2forge.engine.onnxruntime_profile:profile_onnxruntime",
         extra="onnxruntime",
+        auto_devices=("auto", "cpu", "cuda", "tensorrt", "coreml", "directml"),
+        nvidia_install=GPU_INSTALL,
         # Else its import writes a device id into the user's home, for telemetry.
         environment=(("ORT_DISABLE_TELEMETRY", "1"),),
     ),
@@ -67,6 +83,7 @@ ENGINES: dict[str, EngineEntry] = {
         bring="install Cambricon's MagicMind SDK for Python, which Cambricon hands out and which is not on the "
         "package index",
         target="mlu370",
+        auto_devices=("auto", "mlu"),
         note=f"for models of `u2forge build --target mlu370` only; {UNVERIFIED}",
     ),
 }
@@ -74,8 +91,8 @@ assert set(ENGINES) == set(get_args(EngineName))
 
 
 def open_engine(path: Path, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
-    """The model file, checked, compiled and ready. auto: the fastest that is installed for such a model, the native one
-    where its kernels know all of the graph's operators.
+    """The model file, checked, compiled and ready. auto: the fastest that is installed for such a model and has the
+    device, the native one where its kernels know all of the graph's operators.
 
     Raises ModelError, InputError on an unknown engine, MissingDependencyError where it is not installed,
     EngineError where it cannot do what is asked.
@@ -91,15 +108,12 @@ def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions
     try:
         return _open(model, name, options)
     except UnsupportedGraphError as refusal:
-        others = [
-            other
-            for other, entry in ENGINES.items()
-            if other != name and entry.target == model.manifest.target and entry.installed
-        ]
-        if engine != "auto" or not others:
+        others = (other for other in _suiting(model.manifest, options.device) if other != name)
+        other = next(others, None) if engine == "auto" else None
+        if other is None:
             raise
         _log.info("another engine than %s is taken: %s", name, refusal)
-        return _open(model, others[0], options)
+        return _open(model, other, options)
 
 
 def _open(model: ModelFile, name: str, options: EngineOptions) -> Engine:
@@ -143,21 +157,10 @@ def profile_layers(
 
 
 def choose_engine(name: str, *, manifest: Manifest | None = None, device: str = "auto") -> str:
-    """The engine of that name, or for auto the first installed one that suits the model, or any where there is no
-    manifest. Raises as open_engine does."""
+    """The engine of that name, or for auto the first installed one that suits the model and has the device; where there
+    is no manifest, any that has it. Raises as open_engine does."""
     if name == "auto":
-        target = "portable" if manifest is None else manifest.target
-        installed = [candidate for candidate, entry in ENGINES.items() if entry.installed]
-        suiting = [candidate for candidate in installed if _suits(candidate, manifest, device)]
-        if suiting or (installed and manifest is None):
-            return (suiting or installed)[0]
-        able = {candidate: entry for candidate, entry in ENGINES.items() if entry.target == target}
-        raise MissingDependencyError(
-            where="engine 'auto'",
-            expected=f"one of {', '.join(able)} installed",
-            found="none that runs this model",
-            fix=" or ".join(entry.mend for entry in able.values() if entry.extra or entry.bring),
-        )
+        return _chosen_by_auto(manifest, device)
     if name not in ENGINES:
         near = difflib.get_close_matches(name.lower(), ENGINES, n=1)
         raise InputError(
@@ -190,15 +193,82 @@ def _of_another_target(name: str, manifest: Manifest) -> EngineError:
     )
 
 
-def _suits(name: str, manifest: Manifest | None, device: str) -> bool:
+def _chosen_by_auto(manifest: Manifest | None, device: str) -> str:
+    chosen = next(_suiting(manifest, device), None)
+    if chosen is not None:
+        return chosen
+    target = None if manifest is None else manifest.target
+    able = {name: entry for name, entry in ENGINES.items() if entry.target == (target or "portable")}
+    installed = [
+        name for name, entry in ENGINES.items() if entry.installed and target in (None, entry.target)
+    ]
+    if installed and device != "auto":
+        raise _no_such_device(installed, device, manifest)
+    if installed and manifest is None:
+        return installed[0]
+    raise MissingDependencyError(
+        where="engine 'auto'",
+        expected=f"one of {', '.join(able)} installed",
+        found="none that runs this model",
+        fix=" or ".join(entry.mend for entry in able.values() if entry.extra or entry.bring),
+    )
+
+
+def _no_such_device(installed: Sequence[str], device: str, manifest: Manifest | None) -> EngineError:
+    """Which engines have which devices, and how to get one that could have this one."""
+    kind = device_kind(device)
+    could = [name for name, entry in ENGINES.items() if kind in (entry.auto_devices or ())]
+    return EngineError(
+        where=f"engine 'auto', device {device!r}"
+        + ("" if manifest is None else f", model {manifest.name!r}"),
+        expected="an engine that has it" + ("" if manifest is None else " and runs this model"),
+        found="; ".join(f"{name}: {_named_devices(name)}" for name in installed),
+        fix="; ".join(f"{name}: {_mend_device(name, device)}" for name in could)
+        or "choose one of these devices",
+    )
+
+
+def _named_devices(name: str) -> str:
+    try:
+        return ", ".join(engine_devices(name)) or "none"
+    except Exception as error:  # a broken installation may raise anything
+        return f"does not work ({error.found if isinstance(error, U2ForgeError) else error})"
+
+
+def _mend_device(name: str, device: str) -> str:
     entry = ENGINES[name]
+    if not entry.installed:
+        nvidia = device_kind(device) in NVIDIA_KINDS
+        return entry.nvidia_install if nvidia and entry.nvidia_install else entry.mend
+    try:
+        _resolve(entry.find_device)(engine_devices(name), device)
+    except U2ForgeError as error:
+        return error.fix
+    return "choose a model that it runs"
+
+
+def _suiting(manifest: Manifest | None, device: str) -> Iterator[str]:
+    """The installed engines that `auto` may take, best first; each is asked, and imported, when its turn comes."""
+    for name, entry in ENGINES.items():
+        if entry.may_have(device) and entry.installed and _suits(name, manifest, device):
+            yield name
+
+
+def _suits(name: str, manifest: Manifest | None, device: str) -> bool:
+    """Whether it has the device, and is one for the model. Without a model to go by, those that suit some models only
+    count where a device is named."""
+    entry = ENGINES[name]
+    if manifest is None and device != "auto":
+        return _has_device(name, device)
     if entry.target != ("portable" if manifest is None else manifest.target):
         return False
-    if entry.suits is None:
-        return True
-    if manifest is None:
+    if entry.suits is not None and not (manifest is not None and _suits_model(name, manifest, device)):
         return False
-    suits: Callable[..., bool] = _resolve(entry.suits)
+    return device == "auto" or _has_device(name, device)
+
+
+def _suits_model(name: str, manifest: Manifest, device: str) -> bool:
+    suits: Callable[..., bool] = _resolve(str(ENGINES[name].suits))
     try:
         import_engine(name)
     except MissingDependencyError as error:
@@ -207,30 +277,22 @@ def _suits(name: str, manifest: Manifest | None, device: str) -> bool:
     return suits(manifest, device=device)
 
 
-def check_engine(engine: str, *, device: str) -> None:
-    """Raises what open_engine would raise of that engine and device, without a model."""
-    name = choose_engine(engine)
-    if device == "auto" or (engine == "auto" and _has_own_device(device)):
-        return
-    _resolve(ENGINES[name].find_device)(engine_devices(name), device)
-
-
-def _has_own_device(device: str) -> bool:
-    """Whether one of the engines that suit some models only, and come first for these, has that device."""
-    found = [
-        name
-        for name, entry in ENGINES.items()
-        if (entry.suits is not None or entry.target != "portable") and entry.installed
-    ]
-    return any(_has_device(name, device) for name in found)
-
-
 def _has_device(name: str, device: str) -> bool:
     try:
         _resolve(ENGINES[name].find_device)(engine_devices(name), device)
     except U2ForgeError:
         return False
+    except Exception as error:  # a broken installation may raise anything
+        _log.warning("another engine than %s is taken: it does not work (%s)", name, error)
+        return False
     return True
+
+
+def check_engine(engine: str, *, device: str) -> None:
+    """Raises what open_engine would raise of that engine and device, without a model."""
+    name = choose_engine(engine, device=device)
+    if "auto" not in (engine, device):
+        _resolve(ENGINES[name].find_device)(engine_devices(name), device)
 
 
 def import_engine(name: str) -> None:

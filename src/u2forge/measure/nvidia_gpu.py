@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
-_ORDER = "CUDA_DEVICE_ORDER"
+from u2forge.engine.nvidia_driver import CudaGpu, cuda_number, nvidia_driver
+
 # What engines call it; other GPU names (OpenVINO's GPU.0) are of any maker.
 _DEVICES = ("cuda", "tensorrt", "nvidia")
 
@@ -46,13 +45,21 @@ class NvidiaGpu:
 
 def runs_on_nvidia(device: str, *, device_name: str) -> bool:
     """Whether that device, as an open engine names it, is an NVIDIA GPU. device_name: what the device calls itself."""
-    kind = device.lower().split(".")[0].split(":")[0]
+    kind = _kind(device)
     return kind in _DEVICES or (kind == "gpu" and "nvidia" in device_name.lower())
 
 
-def open_nvidia_gpu() -> NvidiaGpu | None:
-    """The GPU that CUDA programs run on; None without one, its driver or the package, and where there are several and
-    the environment does not say which."""
+def open_nvidia_gpu(device: str) -> NvidiaGpu | None:
+    """The GPU that an engine calls by that name; None without one, its driver or the package, and where there are
+    several and the name does not say which.
+
+    Which one is meant, CUDA's own driver says: it alone knows how CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER are read,
+    and which slice of a GPU (MIG) a process runs on. NVML counts otherwise.
+    """
+    driver = nvidia_driver()
+    meant = None if driver is None else _meant(driver.gpus, device)
+    if meant is None:
+        return None
     try:
         import pynvml as nvml
     except ImportError:
@@ -61,10 +68,7 @@ def open_nvidia_gpu() -> NvidiaGpu | None:
         nvml.nvmlInit()
     except nvml.NVMLError:
         return None
-    try:
-        handle = _chosen(nvml)
-    except nvml.NVMLError:
-        handle = None
+    handle = _handle(nvml, meant)
     gpu = NvidiaGpu(nvml, handle)
     if handle is None:
         gpu.close()
@@ -72,14 +76,23 @@ def open_nvidia_gpu() -> NvidiaGpu | None:
     return gpu
 
 
-def _chosen(nvml: Any) -> Any:
-    """The handle of the first GPU that CUDA may use, or None. NVML counts in the order of the bus; CUDA does so only
-    where it is told."""
-    first = os.environ.get(_VISIBLE, "").split(",")[0].strip()
-    if first.startswith("GPU-"):
-        return nvml.nvmlDeviceGetHandleByUUID(first)
-    if nvml.nvmlDeviceGetCount() == 1 and first in ("", "0"):
-        return nvml.nvmlDeviceGetHandleByIndex(0)
-    if os.environ.get(_ORDER) == "PCI_BUS_ID" and (first.isdecimal() or _VISIBLE not in os.environ):
-        return nvml.nvmlDeviceGetHandleByIndex(int(first or 0))
+def _kind(device: str) -> str:
+    return device.lower().partition("/")[0].split(".")[0].split(":")[0]
+
+
+def _meant(gpus: Sequence[CudaGpu], device: str) -> CudaGpu | None:
+    number = cuda_number(device)
+    if _kind(device) == "gpu":
+        # OpenVINO counts the GPUs of all makers.
+        number = 0 if len(gpus) == 1 else None
+    return gpus[number] if number is not None and number < len(gpus) else None
+
+
+def _handle(nvml: Any, gpu: CudaGpu) -> Any:
+    """NVML's handle of the GPU, or of the slice of one, that tells its own memory only; None where it knows neither."""
+    for prefix in ("GPU", "MIG"):
+        try:
+            return nvml.nvmlDeviceGetHandleByUUID(f"{prefix}-{gpu.uuid}")
+        except nvml.NVMLError:
+            continue
     return None

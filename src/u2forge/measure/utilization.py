@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import psutil
 
@@ -24,10 +25,10 @@ _LEAST_TURNS_S = 0.5
 class _Watched:
     """One process. samples: by UTILIZATION. window_s, window_cpu_s: of its turns since the last sample, so that turns
     shorter than an interval count too. others_s: processor time of all other processes in its turns, of turns_s;
-    gpu: whether it runs on the NVIDIA GPU."""
+    gpu: the NVIDIA GPU that it runs on."""
 
     process: psutil.Process
-    gpu: bool = False
+    gpu: NvidiaGpu | None = None
     samples: dict[str, list[float]] = field(default_factory=dict)
     window_s: float = 0.0
     window_cpu_s: float = 0.0
@@ -66,16 +67,18 @@ class UtilizationSampler:
         self._states: list[tuple[MachineState, MachineState]] = []
         self._lock = threading.Lock()
         self._processors = 1
-        self._gpu: NvidiaGpu | None = None
 
     @contextmanager
-    def watching(self, pids: Sequence[int], *, gpu: Collection[int] = ()) -> Iterator[None]:
-        """Within the block, turns of these processes are sampled. gpu: those that run on the NVIDIA GPU; the others get
-        no figures of it."""
+    def watching(
+        self, pids: Sequence[int], *, gpu: Mapping[int, str] = MappingProxyType({})
+    ) -> Iterator[None]:
+        """Within the block, turns of these processes are sampled. gpu: the NVIDIA GPUs that some of them run on, by the
+        names that their engines have for them; the others get no figures of any."""
+        gpus = {device: open_nvidia_gpu(device) for device in sorted(set(gpu.values()))}
         for pid in pids:
             with suppress(psutil.Error):  # it has ended
-                self._watched.setdefault(pid, _Watched(psutil.Process(pid), gpu=pid in gpu))
-        self._gpu = open_nvidia_gpu() if gpu else None
+                its_gpu = gpus[gpu[pid]] if pid in gpu else None
+                self._watched.setdefault(pid, _Watched(psutil.Process(pid), its_gpu))
         stop = threading.Event()
         thread = threading.Thread(
             target=self._sample_until, args=(stop,), name="u2forge-utilization", daemon=True
@@ -87,8 +90,9 @@ class UtilizationSampler:
             stop.set()
             thread.join()
             self._turn = None
-            if self._gpu is not None:
-                self._gpu.close()
+            for one in gpus.values():
+                if one is not None:
+                    one.close()
 
     def turn_begins(self, pid: int) -> None:
         """From now on this process is meant, one of those that are watched; one that has ended has no turn."""
@@ -172,7 +176,7 @@ class UtilizationSampler:
         found = {
             "cpu_percent": 100 * watched.window_cpu_s / watched.window_s,
             "memory_mb": _memory_mb(watched.process),
-            **(self._gpu.read() if self._gpu is not None and watched.gpu else {}),
+            **({} if watched.gpu is None else watched.gpu.read()),
         }
         watched.window_s = watched.window_cpu_s = 0.0
         for name, value in found.items():

@@ -185,14 +185,14 @@ class _Run:
 
     def _take_turns(self) -> None:
         logs = [measured.log for measured in self.measured if measured.log is not None]
-        on_gpu = [
-            measured.log.worker.pid
+        on_gpu = {
+            measured.log.worker.pid: str(measured.opened["device"])
             for measured in self.measured
             if measured.log is not None
             and runs_on_nvidia(
                 str(measured.opened["device"]), device_name=str(measured.opened["device_name"])
             )
-        ]
+        }
         with self._sampler.watching([log.worker.pid for log in logs], gpu=on_gpu):
             run_interleaved(
                 logs,
