@@ -130,7 +130,7 @@ def test_a_device_is_0_or_a_name(word: str, device: str) -> None:
         (["--batch", "0"], "at least 1"),
         (["--disable_data_copy", "maybe"], "expected one of 0, false, 1, true"),
         (["--trace_time", "never"], "expected one of none, host, dev, both"),
-        (["--engine", "tensorrt"], "auto, native, openvino, onnxruntime"),
+        (["--engine", "tensorrt"], "auto, native, cuda, openvino, onnxruntime"),
         (["--plugin", "x.so"], "engines bring their own operators"),
         (["--perf_path", "x"], "u2forge perf MODEL --profile"),
     ],

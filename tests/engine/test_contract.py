@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from installed_engines import INSTALLED, options_for
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
@@ -29,7 +30,6 @@ from u2forge.engine.registry import ENGINES, open_engine
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError
 from u2forge.tensor_spec import TensorSpec
 
-INSTALLED = [name for name, entry in ENGINES.items() if entry.installed]
 # Sums of some dozen products of float32 in another order.
 TOLERANCE = 1e-5
 Open = Callable[..., Engine]
@@ -47,7 +47,7 @@ def opened(name: str, tmp_path: Path) -> Iterator[Open]:
 
     def open_parts(parts: Any, **options: Any) -> Engine:
         path = write_proto(parts, tmp_path / f"{len(engines)}.onnx")
-        engines.append(open_engine(path, engine=name, options=EngineOptions(**options)))
+        engines.append(open_engine(path, engine=name, options=options_for(name, **options)))
         return engines[-1]
 
     yield open_parts
@@ -230,7 +230,7 @@ def test_more_streams_than_threads(opened: Open) -> None:
 
 
 def test_a_missing_device_is_an_error_that_lists_what_is_there(opened: Open, name: str) -> None:
-    asked = "npu" if name == "openvino" else "tensorrt"
+    asked = {"openvino": "npu", "cuda": "cpu/tensorfloat32"}.get(name, "tensorrt")
     with pytest.raises(EngineError, match=rf"engine '{name}', device '{asked}': expected one of .*(cpu|CPU)"):
         opened(rectified_proto(), device=asked)
 
@@ -255,7 +255,7 @@ def test_a_graph_that_the_engine_cannot_compile(opened: Open, name: str) -> None
     proto.opset_import.append(helper.make_opsetid("example.unknown", 1))
     where = (
         "node 'd0': expected one of the operators"
-        if name == "native"
+        if name in ("native", "cuda")
         else "on (cpu|CPU), model .*: expected a"
     )
     with pytest.raises(EngineError, match=rf"engine '{name}'(, | ){where}"):
@@ -292,7 +292,8 @@ def test_an_unknown_engine_is_told_the_near_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found 'OpenVINOO'. To mend: did you mean 'openvino'\?"):
         open_engine(path, engine="OpenVINOO")
     with pytest.raises(
-        InputError, match="expected auto or one of native, openvino, onnxruntime, magicmind; found 'qqq'"
+        InputError,
+        match="expected auto or one of native, cuda, openvino, onnxruntime, magicmind; found 'qqq'",
     ):
         open_engine(path, engine="qqq")
 
@@ -309,7 +310,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(
     ):
         open_engine(path, engine="native")
     with pytest.raises(
-        MissingDependencyError, match=r"engine 'auto': expected one of native, openvino, onnx"
+        MissingDependencyError, match=r"engine 'auto': expected one of native, cuda, openvino, onnx"
     ):
         open_engine(path)
 

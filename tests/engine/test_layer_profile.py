@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed_engines import INSTALLED, options_for
 
 from small_model_files import picture_batch, rectified_proto, two_by_two_proto, write_proto
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.probe_model import ProbeShape, write_probe_model
-from u2forge.engine.protocol import EngineOptions, Tensors
-from u2forge.engine.registry import ENGINES, open_engine, profile_layers
+from u2forge.engine.protocol import Tensors
+from u2forge.engine.registry import open_engine, profile_layers
 from u2forge.errors import EngineError, InputError
 from u2forge.precision import PrecisionMode
-
-INSTALLED = [name for name, entry in ENGINES.items() if entry.installed]
 
 
 @pytest.fixture(params=INSTALLED)
@@ -27,7 +26,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def profiled(
     path: Path, name: str, inputs: Tensors, *, inferences: int = 3, threads: int | None = None
 ) -> list[LayerTime]:
-    options = EngineOptions(threads=threads)
+    options = options_for(name, threads=threads)
     return profile_layers(path, engine=name, options=options, inputs=inputs, inferences=inferences)
 
 
@@ -66,7 +65,7 @@ def test_the_precision_is_what_the_opened_engine_reports(
     path = tmp_path / "probe.onnx"
     write_probe_model(path, precision)
     layers = profiled(path, name, {"image": np.ones((1, 32, 32, 32), np.float32)})
-    engine = open_engine(path, engine=name)
+    engine = open_engine(path, engine=name, options=options_for(name))
     found = Counter(layer.precision for layer in layers if layer.is_convolution)
     assert found == (engine.info.precision_counts or {engine.info.precision_executed: 4})
     engine.close()

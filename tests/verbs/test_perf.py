@@ -283,7 +283,7 @@ def test_where_all_fail_the_reason_is_raised(broken: Path, tmp_path: Path) -> No
         ({"batch_size": [1, 4]}, "--batch-size: expected 1, which the file was built for; found 4"),
         (
             {"engine": "tensorflow"},
-            "expected auto or one of native, openvino, onnxruntime, magicmind; found 'tensorflow'",
+            "expected auto or one of native, cuda, openvino, onnxruntime, magicmind; found 'tensorflow'",
         ),
         ({"input": "nowhere.jpg"}, "nowhere"),
         ({"json": "model.onnx"}, r"expected a file name that ends in \.json; found 'model\.onnx'"),

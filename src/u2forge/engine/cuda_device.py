@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from u2forge.engine.processor import processor_name
 from u2forge.errors import EngineError, InputError
 from u2forge.precision import PrecisionMode, float_type
 
@@ -49,7 +50,7 @@ class GpuDevice:
         """What the device calls itself."""
         if self.is_gpu:
             return str(torch.cuda.get_device_name(self.torch_device))
-        return "processor, the reference of the GPU's numbers"
+        return f"{processor_name()} (the reference of a GPU's numbers)"
 
     def arithmetic(self, mode: PrecisionMode) -> Arithmetic:
         """What a model of that precision runs in here: bfloat16 in place of float16, tensorfloat32 in place of float32,

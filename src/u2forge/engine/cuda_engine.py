@@ -52,8 +52,9 @@ def open_cuda(model: ModelFile, options: EngineOptions) -> CudaEngine:
     graph = read_graph(model)
     network = open_network(model, graph, device, arithmetic)
     threads = options.threads or usable_processors()
+    streams = options.streams if device.is_gpu else min(options.streams, threads)
     if not device.is_gpu:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // streams))
     info = EngineInfo(
         engine=NAME,
         version=torch.__version__,
@@ -63,14 +64,14 @@ def open_cuda(model: ModelFile, options: EngineOptions) -> CudaEngine:
         precision_executed=arithmetic.name,
         precision_counts=_counts(network, arithmetic),
         threads=threads,
-        streams=options.streams,
+        streams=streams,
         inputs=model.manifest.inputs,
         outputs=model.manifest.outputs,
         opening_ms={"engine": ms_since(start)},
     )
     names = [spec.name for spec in info.outputs]
     # One slot more than streams: what it copies overlaps with what they compute.
-    slots = options.streams + 1 if device.is_gpu else options.streams
+    slots = streams + 1 if device.is_gpu else streams
     new_slot = _slot_maker(model, graph, network, device, arithmetic, options)
     return CudaEngine(info, new_slot, partial(_infer, names), requests=slots)
 
@@ -156,13 +157,3 @@ def _counts(network: TorchNetwork, arithmetic: Arithmetic) -> dict[str, int]:
 def _found(value: Any) -> FoundTensor:
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
     return str(value.name), str(value.dtype.numpy().name), shape
-
-
-def cuda_devices() -> list[str]:
-    """The GPUs that PyTorch finds, each also with the arithmetic that it can be asked for; and the processor."""
-    return gpu_devices()
-
-
-def is_asked_for(device: str) -> bool:
-    """Whether `auto` takes this engine: only where a GPU is named, as long as it was never measured on one."""
-    return device.lower().split("/")[0].split(":")[0] == NAME

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 Tensors = Mapping[str, NDArray[Any]]
-# What a DeviceEngine runs on its device beside the network, on tensors that lie there: arrays as they came → the model's
-# inputs by name; the model's outputs by name → what goes back.
+# What a DeviceEngine runs on its device beside the network, on tensors that lie there: the arrays as they came → the
+# model's inputs by name; the model's outputs by name → what goes back.
 BeforeNetwork = Callable[["Sequence[torch.Tensor]"], "Mapping[str, torch.Tensor]"]
 AfterNetwork = Callable[["Mapping[str, torch.Tensor]"], "Sequence[torch.Tensor]"]
 

@@ -84,7 +84,12 @@ def device_zero(engine: str, device: str, *, threads: int | None = None) -> Iter
 def _accelerators() -> tuple[LocalDevice, ...]:
     found = []
     for name, entry in ENGINES.items():
-        if entry.target != "portable" or entry.extra is None or not entry.installed:
+        # One that `auto` takes for named devices only is no program's without --engine, either.
+        if (
+            entry.target != "portable"
+            or entry.extra is None
+            or not (entry.installed and entry.may_have("auto"))
+        ):
             continue
         try:
             found += [LocalDevice(name, device) for device in engine_devices(name)]
