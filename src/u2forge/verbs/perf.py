@@ -26,7 +26,7 @@ from u2forge.verbs.perf_workers import OnStep, find_best, label_of, open_worker,
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 DEFAULT_PERCENTILES = (50.0, 90.0, 95.0, 99.0)
-_VERSIONS = ("u2forge", "openvino", "onnxruntime", "numpy")
+_VERSIONS = ("u2forge", "openvino", "onnxruntime", "torch", "numpy")
 
 
 def perf(
