@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -144,12 +145,13 @@ class CaptureMemory:
                 self._handle = None  # what a broken capture leaves there is nobody's
                 raise
         self._graphs.append(weakref.ref(graph))
+        return partial(_replayed, graph, result, run)
 
-        def replay() -> torch.Tensor:
-            graph.replay()
-            return result
 
-        return replay
+def _replayed(graph: torch.cuda.CUDAGraph, result: torch.Tensor, _: object) -> torch.Tensor:
+    """The last argument is what was captured: a graph knows addresses only, and does not keep that memory."""
+    graph.replay()
+    return result
 
 
 class OpenedEngine:

@@ -7,6 +7,7 @@ operations.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +16,20 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from u2forge.gpu.capture import capture_stream
+
 
 class CudaDouble:
-    """What happened. log: captures, replays, copies to pinned memory, in order."""
+    """What happened. log: captures, replays, copies to pinned memory, in order. captured_in: the threads of captures;
+    worked_on: streams that were current; broken: memory of captures that failed."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
         self.clock = 0.0
         self.settings: list[dict[str, Any]] = []
+        self.captured_in: list[int] = []
+        self.worked_on: list[Any] = []
+        self.broken: list[Any] = []
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         double = self
@@ -63,12 +70,24 @@ class CudaDouble:
         def graph(
             cuda_graph: CUDAGraph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"
         ) -> Iterator[None]:
+            # CUDA refuses what other threads do to a GPU meanwhile, else, and what they note on that stream.
             assert capture_error_mode == "thread_local"
+            assert isinstance(stream, Stream)
+            assert stream not in double.worked_on
             double.log.append("capture")
+            double.captured_in.append(threading.get_ident())
+            assert pool not in double.broken
+            double.broken.append(pool)
             operations: list[tuple[Any, Any, Any, Any]] = []
             with _Recording(operations):
                 yield
+            double.broken.remove(pool)
             cuda_graph.operations = operations
+
+        @contextmanager
+        def current(stream: Stream) -> Iterator[None]:
+            double.worked_on.append(stream)
+            yield
 
         @contextmanager
         def nothing(*_: Any) -> Iterator[None]:
@@ -92,11 +111,13 @@ class CudaDouble:
             "CUDAGraph": CUDAGraph,
             "graph": graph,
             "device": nothing,
-            "stream": nothing,
+            "stream": current,
             "graph_pool_handle": object,
             "empty_cache": lambda: double.log.append("empty cache"),
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
+        # It keeps a stream for the process's life.
+        capture_stream.cache_clear()
         monkeypatch.setattr(torch.backends.cudnn, "flags", flags)
         monkeypatch.setattr(torch, "empty", empty_pinned)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +18,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from cuda_double import CudaDouble  # noqa: E402
 
-from u2forge.engine.cuda_slot import BatchLimit, CudaSlot, ProcessorSlot  # noqa: E402
+from u2forge.engine.cuda_slot import CudaSlot, KnownBatches, ProcessorSlot  # noqa: E402
 from u2forge.engine.protocol import Phases  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -46,10 +50,9 @@ class Network:
         return {"y": torch.relu(y)}
 
 
-def slot_of(network: Any, limit: BatchLimit | None = None, **named: Any) -> CudaSlot:
-    return CudaSlot(
-        network, CPU, limit or BatchLimit(), **{"most_difference": 0.01, "tensorfloat32": False, **named}
-    )
+def slot_of(network: Any, batches: KnownBatches | None = None, **named: Any) -> CudaSlot:
+    options = {"captures": ThreadPoolExecutor(1), "most_difference": 0.01, "tensorfloat32": False}
+    return CudaSlot(network, CPU, batches or KnownBatches(), **options | named)
 
 
 def batch(count: int, seed: int = 0) -> Any:
@@ -80,6 +83,59 @@ def test_first_as_it_is_then_captured_then_replayed(double: CudaDouble) -> None:
     assert network.batches == [2] * 5
     assert double.log.count("capture") == 1
     assert double.log.count("replay") == 3
+
+
+def test_captures_have_a_thread_that_runs_nothing_else(double: CudaDouble) -> None:
+    """cuDNN keeps, in each thread, what a shape ran on first, tried or not."""
+    threads: list[int] = []
+
+    class Watched(Network):
+        def __call__(self, inputs: Tensors) -> dict[str, Any]:
+            threads.append(threading.get_ident())
+            return super().__call__(inputs)
+
+    captures = ThreadPoolExecutor(1)
+    slots = [slot_of(Watched(), captures=captures) for _ in range(2)]
+    for slot in slots:
+        for _ in range(3):
+            run(slot, batch(2))
+    own = threading.get_ident()
+    (other,) = set(double.captured_in)
+    assert other != own
+    assert threads == 2 * [own, *[other] * 4]
+
+
+def test_what_a_graph_reads_lives_as_long_as_the_graph(double: CudaDouble) -> None:
+    """It knows addresses only: without its weights it would read what others keep there."""
+    made: list[weakref.ref[Any]] = []
+
+    class OwnWeights(Contender):
+        def network(self, batch_size: int) -> Any:
+            network = Network()
+            made.append(weakref.ref(network))
+            return network
+
+    slot = slot_of(_slower, contenders=[OwnWeights(lambda count: None)])
+    for _ in range(2):
+        run(slot, batch(2))
+    gc.collect()
+    assert made[0]() is not None
+    for count in (1, 3, 4, 5) * 2:
+        run(slot, batch(count))
+    gc.collect()
+    assert made[0]() is None
+
+
+def test_a_slot_captures_at_once_what_another_one_has_run(double: CudaDouble) -> None:
+    batches = KnownBatches()
+    slots = [slot_of(Network(), batches) for _ in range(3)]
+    for slot in slots:
+        run(slot, batch(2))
+    assert double.log.count("capture") == 2
+    for slot in slots:
+        run(slot, batch(2))
+    assert double.log.count("capture") == 3
+    assert double.log.count("replay") == 5
 
 
 def test_an_answer_stays_when_the_next_one_comes(double: CudaDouble) -> None:
@@ -137,19 +193,19 @@ def test_a_batch_too_large_runs_in_parts_and_says_so(
     double: CudaDouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = Network(most=3)
-    limit = BatchLimit()
-    slot = slot_of(network, limit)
+    batches = KnownBatches()
+    slot = slot_of(network, batches)
     array = batch(7)
     with caplog.at_level(logging.WARNING, "u2forge"):
         for _ in range(3):
             np.testing.assert_array_equal(run(slot, array), expected(array))
-    assert limit.most == 3
+    assert batches.most == 3
     assert [record.getMessage()[:50] for record in caplog.records] == [
         "a batch of 7 does not fit into the GPU's memory: i",
     ]
     # Another slot of the engine knows it without trying.
     other = Network(most=3)
-    run(slot_of(other, limit), array)
+    run(slot_of(other, batches), array)
     assert max(other.batches) == 3
 
 
@@ -255,6 +311,20 @@ def test_a_contender_that_does_not_compile_is_passed_over(
         for seed in range(3):
             np.testing.assert_array_equal(run(slot, batch(2, seed)), expected(batch(2, seed)))
     assert "run without the other way: out of resource: shared memory" in caplog.text
+
+
+def test_a_broken_capture_does_not_hinder_the_next(double: CudaDouble) -> None:
+    def fails_in_capture(inputs: Tensors) -> dict[str, Any]:
+        if double.captured_in[1:]:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+        return {"y": torch.relu(inputs["x"] * 2 + 1)}
+
+    slot = slot_of(Network(), contenders=[Contender(lambda count: fails_in_capture)])
+    for count in (2, 2, 3, 3):
+        np.testing.assert_array_equal(run(slot, batch(count)), expected(batch(count)))
+    # Of the second size the contender failed before its capture.
+    assert double.log.count("capture") == 3
+    assert len(double.broken) == 1
 
 
 def test_the_processor_gives_arrays_of_the_callers_own() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -305,13 +306,23 @@ def test_captured_networks_share_memory_while_one_of_them_lives(monkeypatch: pyt
     assert len(replayed) == 2
     replayed.clear()
     assert used == [0, 0]
-    del first, second
+
+    def network() -> Any:
+        return result
+
+    kept = weakref.ref(network)
+    captured = memory.captured(network, nullcontext)
+    del network
+    # A graph reads memory that only what was captured holds.
+    assert kept() is not None
+    del first, second, captured
+    assert kept() is None
     third = memory.captured(lambda: result, nullcontext)
-    assert used == [0, 0, 1]
+    assert used == [0, 0, 0, 1]
     with pytest.raises(RuntimeError, match="no kernel"):
         memory.captured(broken_at(4, result), nullcontext)
     fourth = memory.captured(lambda: result, nullcontext)
-    assert used == [0, 0, 1, 1, 2]
+    assert used == [0, 0, 0, 1, 1, 2]
     assert third() is fourth()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from u2forge.gpu.fused_network import FusedNetwork  # noqa: E402
 from u2forge.gpu.kernel_choice import KernelChoice, choice_file, read_choice, write_choice  # noqa: E402
 from u2forge.gpu.library_steps import library_step  # noqa: E402
 from u2forge.gpu.placed_step import PlacedStep  # noqa: E402
+from u2forge.gpu.step_alternatives import JOINED, step_alternatives  # noqa: E402
 
 pytestmark = pytest.mark.needs_torch
 
@@ -102,6 +105,22 @@ def test_the_fastest_that_agrees_is_chosen(network: FusedNetwork, alternatives: 
     assert set(choice.by_shape.values()) == {"fast", "library"}
 
 
+def test_why_none_of_ours_is_taken_is_said(
+    network: FusedNetwork, alternatives: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    alternatives["failing"] = failing
+    alternatives["wrong"] = wrong
+    with caplog.at_level(logging.WARNING, "u2forge"):
+        choose_kernels(network, clock=clock)
+    shapes = {step.shape for step in network.steps if step.kind is Kind.CONVOLUTION}
+    assert f"{2 * len(shapes)} others were passed over, first failing for convolution 1×" in caplog.text
+    assert caplog.text.count("out of registers") == 1
+    caplog.clear()
+    alternatives["fast"] = marked(1, library_step)
+    choose_kernels(network, clock=clock)
+    assert not caplog.text
+
+
 def test_the_library_stays_where_nothing_is_clearly_faster(
     network: FusedNetwork, alternatives: dict[str, Any]
 ) -> None:
@@ -113,6 +132,45 @@ def test_known_shapes_are_not_measured_again(network: FusedNetwork, alternatives
     alternatives["failing"] = failing
     known = KernelChoice({step.shape: "known" for step in network.steps})
     assert choose_kernels(network, clock=failing, known=known) == known  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _OnGpu:
+    """A tensor that says it lies on a GPU."""
+
+    tensor: Any
+    device = torch.device("cuda")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tensor, name)
+
+
+def test_a_gpu_has_the_librarys_joined_convolutions_too(
+    network: FusedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_kernel(
+        x: Any, weight: Any, bias: Any, strides: Any, padding: Any, dilations: Any, groups: int
+    ) -> Any:
+        return torch.relu(torch.conv2d(x, weight, bias, strides, padding, dilations, groups))
+
+    monkeypatch.setattr(torch.ops.aten, "cudnn_convolution_relu", one_kernel)
+    rectified = (Kind.CONVOLUTION, Kind.FIRST_CONVOLUTION)
+    assert {step.residual is not None for step in network.steps if step.kind in rectified} == {False, True}
+    assert any(step.pooled is not None for step in network.steps)
+    for step in network.steps:
+        step.source.copy_(torch.rand(step.source.shape, generator=torch.Generator().manual_seed(1)))
+        library_step(step)()
+        expected = [tensor.clone() for tensor in (step.target, step.pooled) if tensor is not None]
+        on_gpu = replace(step, source=_OnGpu(step.source))
+        joined = step_alternatives(on_gpu).get(JOINED)
+        assert (joined is not None) == (step.kind in rectified)
+        assert JOINED not in step_alternatives(step)
+        if joined is None:
+            continue
+        step.target.fill_(torch.nan)
+        joined()()
+        for tensor, wanted in zip((step.target, step.pooled), expected, strict=False):
+            torch.testing.assert_close(tensor, wanted)
 
 
 def test_a_processor_has_the_library(network: FusedNetwork) -> None:
@@ -135,9 +193,12 @@ def test_choices_are_kept_for_one_card_type_and_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = [place(tmp_path), place(tmp_path, dtype=torch.bfloat16), place(tmp_path, batch_size=8)]
+    for allowed in (True, False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed):
+            places.append(place(tmp_path, dtype=torch.float32))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "another card")
     places.append(place(tmp_path))
-    assert len(set(places)) == 4
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.usefixtures("card")

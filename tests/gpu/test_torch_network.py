@@ -16,6 +16,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 from small_model_files import network_proto, picture_batch, rectified_proto  # noqa: E402
 from u2forge.engine.protocol import EngineOptions  # noqa: E402
 from u2forge.engine.registry import open_engine  # noqa: E402
+from u2forge.gpu import convolutions, torch_network  # noqa: E402
+from u2forge.gpu.convolutions import Convolver  # noqa: E402
 from u2forge.gpu.torch_network import TorchNetwork  # noqa: E402
 from u2forge.graph.read_onnx import read_onnx  # noqa: E402
 from u2forge.verbs.build import build  # noqa: E402
@@ -166,3 +168,31 @@ def test_the_official_network_on_real_photos(shared_data: Path, tmp_path: Path) 
     assert max(means["float32"]) < 1e-6
     assert np.mean(means["float16"]) < 0.001
     assert np.mean(means["bfloat16"]) < 0.002
+
+
+def test_where_the_library_has_no_kernel_for_both_they_run_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, whose library is asked for each size: of other sizes than was tried it may have none."""
+    proto, inputs, _ = rectified_proto()
+    model = onnx_ir.serde.deserialize_model(proto)
+    array = picture_batch(inputs[0])
+    expected = outputs(TorchNetwork(model), **{inputs[0].name: array})
+    asked: list[torch.Size] = []
+
+    def has_none(x: Any, *_: Any) -> Any:
+        asked.append(x.shape)
+        raise error
+
+    monkeypatch.setattr(torch.ops.aten, "cudnn_convolution_relu", has_none)
+    joined = Convolver(convolutions._fused, torch.float32, torch.float32)
+    monkeypatch.setattr(torch_network, "convolver_for", lambda device, dtype: joined)
+    error: Exception = RuntimeError("GET was unable to find an engine to execute this computation")
+    found = outputs(TorchNetwork(model), **{inputs[0].name: array})
+    assert asked
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6)
+    # That is for the caller, who can make the batch smaller.
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(torch.OutOfMemoryError):
+        outputs(TorchNetwork(model), **{inputs[0].name: array})

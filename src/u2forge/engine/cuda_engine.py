@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from u2forge.elapsed import ms_since
 from u2forge.engine.cuda_contender import fused_contender
 from u2forge.engine.cuda_device import NAME, Arithmetic, GpuDevice, find_device, gpu_devices, open_device
-from u2forge.engine.cuda_slot import BatchLimit, Contender, CudaSlot, ProcessorSlot, Slot
+from u2forge.engine.cuda_slot import (
+    Contender,
+    CudaSlot,
+    KnownBatches,
+    ProcessorSlot,
+    Slot,
+    library_settings,
+)
 from u2forge.engine.fits_manifest import FoundTensor, check_fits_manifest
 from u2forge.engine.pooled_engine import Answer, PooledEngine
 from u2forge.engine.processor import usable_processors
@@ -90,7 +97,9 @@ def open_network(
 ) -> TorchNetwork:
     """The model's graph on the device. Raises EngineError as open_cuda does."""
     try:
-        return TorchNetwork(graph, device=device.torch_device, dtype=arithmetic.dtype).eval()
+        # Which of cuDNN's kernels there are depends on tensorfloat32, and the network tries one.
+        with library_settings(tensorfloat32=arithmetic.tensorfloat32, tries_kernels=False):
+            return TorchNetwork(graph, device=device.torch_device, dtype=arithmetic.dtype).eval()
     except torch.OutOfMemoryError as error:
         raise _refused(
             model, device, "memory for the weights", error, "close what else uses the GPU"
@@ -127,11 +136,14 @@ def _slot_maker(
         folder = None if options.cache_folder is None else options.cache_folder / NAME
         fused = fused_contender(graph, device=device.torch_device, dtype=arithmetic.dtype, folder=folder)
         contenders += [] if fused is None else [fused]
-    limit = BatchLimit()
+    batches = KnownBatches()
+    # Its thread ends with the last slot.
+    captures = ThreadPoolExecutor(1, thread_name_prefix=f"u2forge-{NAME}-captures")
     return lambda: CudaSlot(
         network,
         device.torch_device,
-        limit,
+        batches,
+        captures=captures,
         contenders=contenders,
         most_difference=_MOST_DIFFERENCE[arithmetic.dtype],
         tensorfloat32=arithmetic.tensorfloat32,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 
@@ -13,6 +14,7 @@ from u2forge.engine.cuda_engine import open_network, read_graph
 from u2forge.engine.cuda_slot import library_settings
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import EngineOptions, Tensors
+from u2forge.gpu.capture import captured_in
 from u2forge.gpu.torch_network import Operation
 from u2forge.model_file.read import ModelFile
 
@@ -31,7 +33,7 @@ def profile_cuda(
     device = open_device(find_device(gpu_devices(), options.device))
     arithmetic = device.arithmetic(model.manifest.precision)
     network = open_network(model, read_graph(model), device, arithmetic)
-    timed = _timed_on_gpu if device.is_gpu else _timed_on_processor
+    timed = partial(_timed_on_gpu, device.torch_device) if device.is_gpu else _timed_on_processor
     tensors = {name: torch.tensor(array, device=device.torch_device) for name, array in inputs.items()}
     current = torch.cuda.device(device.torch_device) if device.is_gpu else nullcontext()
     with (
@@ -76,11 +78,11 @@ def _timed_on_processor(call: Call, inferences: int) -> list[float]:
     return times_ms
 
 
-def _timed_on_gpu(call: Call, inferences: int) -> list[float]:
+def _timed_on_gpu(device: torch.device, call: Call, inferences: int) -> list[float]:
     for _ in range(_WARM_UP):
         call()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with captured_in(graph, device):
         for _ in range(_CALLS):
             call()
     graph.replay()

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Any, Protocol
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 
 from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import AfterNetwork, BeforeNetwork, Phases
+from u2forge.gpu.capture import captured_in, working_stream
 
 Arrays = Sequence[NDArray[Any]]
 TensorsByName = Mapping[str, torch.Tensor]
 Network = Callable[[TensorsByName], dict[str, torch.Tensor]]
+_Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 # Each captured graph of the full network holds the activations of its batch.
 _KEPT_GRAPHS = 4
 # cuDNN's choice of kernels, and whatever is compiled or allocated at the first call, must be done before a capture.
 _WARM_UP = 3
 _TIMED_REPLAYS = 15
-# cuDNN's settings are those of the whole process.
+# cuDNN's settings are those of the whole process, and one capture at a time may be under way in it.
 _library = threading.Lock()
 
 _log = logging.getLogger(__name__)
@@ -64,14 +67,16 @@ class ProcessorSlot:
 
 
 @dataclass
-class BatchLimit:
-    """The largest batch that a GPU's memory was found to hold, for all slots of an engine; None: none was too large."""
+class KnownBatches:
+    """What all slots of an engine know of batches. most: the largest that the GPU's memory was found to hold, None:
+    none was too large. seen: shapes that one of the slots ran as they are."""
 
     most: int | None = None
+    seen: set[_Shapes] = field(default_factory=set)
 
     def lower(self, failed: int) -> None:
         """Says that a batch did not fit; from now on batches are cut in halves of it."""
-        self.most = failed // 2
+        self.most = min(failed // 2, self.most or failed)
         _log.warning(
             "a batch of %d does not fit into the GPU's memory: it runs in parts of %d; a smaller --batch-size, or "
             "fewer streams, would spare the attempt",
@@ -93,31 +98,34 @@ class Contender(Protocol):
 class CudaSlot:
     """On a stream of its own of one GPU: what another slot copies or computes overlaps with it.
 
-    The network runs as it is when a batch size comes for the first time, is captured in a CUDA graph at the second,
-    and replayed from then on: the network itself, or the contender that gives the same maps and was measured to be
-    faster on this GPU. Arrays go and come through pinned memory.
+    The network runs as it is when a batch size comes to the engine for the first time. From the second on each slot
+    captures it in a CUDA graph, and replays that: the network itself, or the contender that gives the same maps and was
+    measured to be faster on this GPU. Arrays go and come through pinned memory.
     """
 
     def __init__(
         self,
         network: Network,
         device: torch.device,
-        limit: BatchLimit,
+        batches: KnownBatches,
         *,
+        captures: Executor,
         contenders: Sequence[Contender] = (),
         most_difference: float,
         tensorfloat32: bool,
     ) -> None:
-        """most_difference: of a contender's outputs to the network's, on average."""
+        """captures: one thread in which nothing runs but captures. cuDNN keeps, for each thread, the kernel that a
+        shape ran on first; where it ran without trying them, none would be tried any more.
+        most_difference: of a contender's outputs to the network's, on average."""
         self._network = network
         self._contenders = contenders
         self._most_difference = most_difference
         self._device = device
-        self._limit = limit
+        self._batches = batches
+        self._captures = captures
         self._tensorfloat32 = tensorfloat32
-        self._stream = torch.cuda.Stream(device)
+        self._stream = working_stream(device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._seen: set[_Shapes] = set()
         self._graphs: OrderedDict[_Shapes, _CapturedGraph] = OrderedDict()
 
     def run(
@@ -157,20 +165,22 @@ class CudaSlot:
         """The network's outputs, of parts of the batch where the memory holds no more."""
         count = min(len(tensor) for tensor in inputs.values())
         while True:
-            most = min(self._limit.most or count, count)
+            most = min(self._batches.most or count, count)
             try:
                 return self._computed_in_parts(inputs, count, most)
             except torch.OutOfMemoryError:
                 if most == 1:
                     raise
                 self._forget_graphs()
-                self._limit.lower(most)
+                self._batches.lower(most)
 
     def _forget_graphs(self) -> None:
         """Gives back the memory that they hold; a batch size that comes again is a new one."""
         self._graphs.clear()
-        self._seen.clear()
-        torch.cuda.empty_cache()
+        self._batches.seen.clear()
+        # Not while another slot captures: freeing waits for the whole GPU, which is an error then.
+        with _library:
+            torch.cuda.empty_cache()
 
     def _computed_in_parts(self, inputs: TensorsByName, count: int, most: int) -> TensorsByName:
         if most >= count:
@@ -185,19 +195,27 @@ class CudaSlot:
     def _captured(self, inputs: TensorsByName) -> TensorsByName:
         shapes = tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
         graph = self._graphs.get(shapes)
-        if graph is None and shapes not in self._seen:
+        if graph is None and shapes not in self._batches.seen:
             # A batch that comes only once, as the last of a folder does, is not worth a capture.
-            self._seen.add(shapes)
+            self._batches.seen.add(shapes)
             with library_settings(tensorfloat32=self._tensorfloat32, tries_kernels=False):
                 return self._network(inputs)
         if graph is None:
             while len(self._graphs) >= _KEPT_GRAPHS:
                 self._graphs.popitem(last=False)
-            with library_settings(tensorfloat32=self._tensorfloat32, tries_kernels=True):
-                graph = self._fastest_graph(inputs)
+            graph = self._captures.submit(self._newly_captured, inputs).result()
             self._graphs[shapes] = graph
         self._graphs.move_to_end(shapes)
         return graph.replay(inputs)
+
+    def _newly_captured(self, inputs: TensorsByName) -> _CapturedGraph:
+        with (
+            torch.inference_mode(),
+            torch.cuda.device(self._device),
+            torch.cuda.stream(self._stream),
+            library_settings(tensorfloat32=self._tensorfloat32, tries_kernels=True),
+        ):
+            return self._fastest_graph(inputs)
 
     def _fastest_graph(self, inputs: TensorsByName) -> _CapturedGraph:
         graph = self._capture(self._network, inputs)
@@ -229,22 +247,25 @@ class CudaSlot:
         return graph
 
     def _capture(self, network: Network, inputs: TensorsByName) -> _CapturedGraph:
-        return _CapturedGraph(network, inputs, self._stream, self._pool)
-
-
-_Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+        try:
+            return _CapturedGraph(network, inputs, self._device, self._pool)
+        except BaseException:
+            # PyTorch may count a broken capture as one that goes on, and begins no other in its memory.
+            self._pool = torch.cuda.graph_pool_handle()
+            raise
 
 
 class _CapturedGraph:
     """The network on inputs of fixed shapes, as one launch. Its outputs are overwritten by the next replay."""
 
-    def __init__(self, network: Network, inputs: TensorsByName, stream: torch.cuda.Stream, pool: Any) -> None:
+    def __init__(self, network: Network, inputs: TensorsByName, device: torch.device, pool: Any) -> None:
+        # A graph knows addresses only: the network's own memory must not go to others while it may be replayed.
+        self._network = network
         self._inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         for _ in range(_WARM_UP):
             network(self._inputs)
         self._graph = torch.cuda.CUDAGraph()
-        # Other slots may allocate while this one is captured.
-        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        with captured_in(self._graph, device, pool):
             self._outputs = network(self._inputs)
 
     def replay(self, inputs: TensorsByName) -> TensorsByName:

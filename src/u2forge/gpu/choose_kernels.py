@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from u2forge.errors import OutputError
+from u2forge.gpu.capture import captured_in
 from u2forge.gpu.fused_network import FusedNetwork, launching_on
 from u2forge.gpu.kernel_choice import KernelChoice, choice_file, read_choice, write_choice
 from u2forge.gpu.placed_step import PlacedStep
-from u2forge.gpu.step_alternatives import LIBRARY, step_alternatives
+from u2forge.gpu.step_alternatives import JOINED, LIBRARY, step_alternatives
 
 # Times are medians of so many replays of so many launches; a kernel must win by more than their usual spread.
 _REPEATS = 5
@@ -22,6 +25,8 @@ _WORTHWHILE = 0.98
 
 # The library rounds up to three times (sum, bias, residual), a kernel once; half a unit of the largest value each.
 _ROUNDINGS = 4
+
+_log = logging.getLogger(__name__)
 
 Clock = Callable[[Callable[[], None]], float]
 
@@ -46,19 +51,26 @@ def choose_kernels(
     """The fastest alternative of each shape, among those that compute what the library does. Overwrites the network's
     buffers. known: shapes that need no measuring. clock: the milliseconds that a call takes; CUDA events by default.
 
-    A kernel that does not compile for this GPU, or computes something else, is passed over.
+    A kernel that does not compile for this GPU, or computes something else, is passed over, and said so.
     """
     if clock is None and network.device.type != "cuda":
         return KernelChoice()
+    clock = clock or partial(_cuda_milliseconds, network.device)
     by_shape = {} if known is None else dict(known.by_shape)
+    refused: list[str] = []
     with torch.inference_mode(), launching_on(network.device):
         for step in network.steps:
             if step.shape not in by_shape:
-                by_shape[step.shape] = _fastest(step, clock or _cuda_milliseconds)
+                by_shape[step.shape] = _fastest(step, clock, refused)
+    if refused and set(by_shape.values()) <= {LIBRARY, JOINED}:
+        _log.warning(
+            "PyTorch's kernels compute all; %d others were passed over, first %s", len(refused), refused[0]
+        )
     return KernelChoice(by_shape)
 
 
-def _fastest(step: PlacedStep, clock: Clock) -> str:
+def _fastest(step: PlacedStep, clock: Clock, refused: list[str]) -> str:
+    """refused: is told which alternatives are passed over, and why."""
     alternatives = step_alternatives(step)
     if len(alternatives) == 1:
         return LIBRARY
@@ -68,7 +80,7 @@ def _fastest(step: PlacedStep, clock: Clock) -> str:
     expected = [tensor.clone() for tensor in _written(step)]
     times = {LIBRARY: clock(library) * _WORTHWHILE}
     for name, prepare in alternatives.items():
-        # Triton's errors have no common root: too much shared memory, registers, an old card.
+        # Triton's errors have no common root: too much shared memory, registers, an old card, no C compiler.
         try:
             run = prepare()
             for tensor in _written(step):
@@ -76,10 +88,14 @@ def _fastest(step: PlacedStep, clock: Clock) -> str:
             run()
             bound = _ROUNDINGS / 2 * _unit(step)
             agrees = all(_agrees(*pair, bound=bound) for pair in zip(_written(step), expected, strict=True))
-        except Exception:
-            continue
-        if agrees:
-            times[name] = clock(run)
+            if agrees:
+                times[name] = clock(run)
+            reason = None if agrees else "it computes something else"
+        except Exception as error:
+            reason = str(error).strip()[:300] or type(error).__name__
+        if reason is not None:
+            refused.append(f"{name} for {step.shape}: {reason}")
+            _log.info("a kernel is passed over, %s", refused[-1])
     return min(times, key=lambda name: times[name])
 
 
@@ -108,11 +124,11 @@ def _agrees(found: torch.Tensor, expected: torch.Tensor, *, bound: float) -> boo
     return bool(difference <= bound * expected.abs().max())
 
 
-def _cuda_milliseconds(run: Callable[[], None]) -> float:
+def _cuda_milliseconds(device: torch.device, run: Callable[[], None]) -> float:
     """By CUDA events around a CUDA graph, as the network runs: by itself a launch takes longer than most kernels."""
     run()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with captured_in(graph, device):
         for _ in range(_LAUNCHES):
             run()
     times = []

@@ -72,9 +72,20 @@ def _one_after_the_other(
 def _fused(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, window: Window, rectifies: bool
 ) -> torch.Tensor:
-    """cuDNN's convolution, bias and rectification in one kernel: sums are rounded once."""
+    """cuDNN's convolution, bias and rectification in one kernel, where it has one for the size: sums are rounded
+    once."""
     if not rectifies:
         return _one_after_the_other(x, weight, bias, window, rectifies)
+    try:
+        return _joined(x, weight, bias, window)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        _log.info("convolution and rectification of %s run one after the other: %s", tuple(x.shape), error)
+        return _one_after_the_other(x, weight, bias, window, rectifies)
+
+
+def _joined(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, window: Window) -> torch.Tensor:
     result: torch.Tensor = torch.ops.aten.cudnn_convolution_relu(
         x.to(weight.dtype), weight, bias, window.strides, window.padding, window.dilations, window.groups
     )
@@ -90,7 +101,7 @@ def _fused_works(device: torch.device, dtype: torch.dtype) -> bool:
     x = x.contiguous(memory_format=torch.channels_last)
     weight = weight.contiguous(memory_format=torch.channels_last)
     try:
-        found = _fused(x, weight, bias, window, True)
+        found = _joined(x, weight, bias, window)
         expected = _one_after_the_other(x.float(), weight.float(), bias.float(), window, True)
     except RuntimeError as error:
         _log.info("convolution and rectification run one after the other: %s", error)

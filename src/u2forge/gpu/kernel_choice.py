@@ -34,6 +34,8 @@ def choice_file(folder: Path, *, device: torch.device, dtype: torch.dtype, batch
         _triton_version(),
         KERNELS_VERSION,
         dtype,
+        # Whether the library's kernels may be those of tensorfloat32.
+        dtype is torch.float32 and torch.backends.cudnn.allow_tf32,
         batch_size,
     ]
     digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

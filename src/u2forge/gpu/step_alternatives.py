@@ -8,22 +8,26 @@ from importlib.util import find_spec
 
 import torch
 
-from u2forge.gpu.library_steps import Run, library_step
+from u2forge.gpu.library_steps import Run, joined_convolution_step, library_step
 from u2forge.gpu.placed_step import PlacedStep
 from u2forge.native.plan import Kind
 
 LIBRARY = "library"
+# Its convolution, bias and rectification in one kernel.
+JOINED = "joined in the library"
 
 Prepare = Callable[[], Run]
 
 
 def step_alternatives(step: PlacedStep) -> dict[str, Prepare]:
-    """By name: what prepares the step. The library's way is the first, and the only one without Triton.
+    """By name: what prepares the step. The library's way is the first; without Triton none of ours follow.
 
     Convolutions in float32 are the library's on a GPU: its matrix units take no float32, and rounding is not ours to
     choose.
     """
     found: dict[str, Prepare] = {LIBRARY: partial(library_step, step)}
+    if step.kind in (Kind.CONVOLUTION, Kind.FIRST_CONVOLUTION) and step.source.device.type == "cuda":
+        found[JOINED] = partial(joined_convolution_step, step)
     if find_spec("triton") is not None:
         found |= dict(_KERNELS[step.kind](step)) if step.kind in _KERNELS else {}
     return found
