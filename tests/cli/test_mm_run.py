@@ -375,7 +375,7 @@ def test_a_check_of_places_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("to_all", [True, False], ids=["as a terminal does", "the program alone"])
 def test_an_interruption_of_the_real_command(tiny_model: Path, to_all: bool) -> None:
     # Where the machine is so slow that the engine is not open yet, once more with more patience.
-    for seconds in (4, 15, 60):
+    for seconds in (6, 15, 60):
         code, out, err = _interrupted(tiny_model, after_s=seconds, to_all=to_all)
         assert code == 130, err
         assert "Traceback" not in err

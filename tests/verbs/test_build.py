@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from installed_engines import INSTALLED, options_for
 
 import u2forge
-from u2forge.engine.registry import ENGINES
 from u2forge.errors import InputError
 from u2forge.model_file.read import open_model_file
 
@@ -56,7 +56,7 @@ def test_any_onnx_tool_loads_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
         ({"input_height": 33, "input_width": 101}, "float32 (1, 3, 33, 101) NCHW"),
     ],
 )
-@pytest.mark.parametrize("engine", [name for name, entry in ENGINES.items() if entry.installed])
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_every_variant_runs(
     options: dict[str, object], expected: str, engine: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -66,7 +66,7 @@ def test_every_variant_runs(
         u2forge.Picture(np.full((50, 70, 3), shade, np.uint8), None, None, None, f"{shade}")
         for shade in (9, 99, 200)
     ]
-    with u2forge.open_segmenter(path, engine=engine) as segmenter:
+    with u2forge.open_segmenter(path, engine=engine, device=options_for(engine).device) as segmenter:
         masks = [found.mask for found in segmenter.segment_batch(pictures)]
     assert [mask.shape for mask in masks] == [(50, 70)] * 3
 

@@ -25,6 +25,8 @@ SIZE = {"input_height": 32, "input_width": 48}
 # Random weights make far noisier maps than trained ones, of few pixels: limits of these tests alone.
 LOOSE = {"max_loss": 0.1, "min_iou": 0.2}
 INT8 = "qint8_mixed_float32"
+# Where it is not about an engine: ONNX Runtime opens a calibration graph in a fraction of OpenVINO's time.
+QUICK = {"engine": "onnxruntime"}
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +209,7 @@ def test_where_the_gate_fails_the_fewest_layers_stay_in_float(
     checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     """And the report shows every layer, as table, page and curve. One test: it ranks all the layers."""
-    # ONNX Runtime opens the 130 trials in a fraction of OpenVINO's time.
-    engine = {"engine": "onnxruntime", "min_iou": 0}
+    engine = {**QUICK, "min_iou": 0}
     without = build(checkpoint, tmp_path / "without.onnx", pictures, **engine).quantization
     assert without is not None
     assert without.accuracy is not None
@@ -241,7 +242,7 @@ def test_where_the_gate_fails_the_fewest_layers_stay_in_float(
 
 def test_a_gate_that_cannot_hold_writes_nothing(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(AccuracyError, match="times the limit of 1e-07"):
-        build(checkpoint, tmp_path / "model.onnx", pictures, max_loss=1e-7)
+        build(checkpoint, tmp_path / "model.onnx", pictures, max_loss=1e-7, **QUICK)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -251,7 +252,7 @@ def test_black_pictures_are_refused_with_the_cause(checkpoint: Path, pictures: P
     for index in range(5):
         Image.new("RGB", (40, 30)).save(black / f"{index}.png")
     with pytest.raises(AccuracyError, match="5 of 5 calibration pictures are of one colour"):
-        build(checkpoint, tmp_path / "model.onnx", black, check=pictures)
+        build(checkpoint, tmp_path / "model.onnx", black, check=pictures, **QUICK)
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -261,14 +262,20 @@ def test_ranges_of_a_file_replace_the_calibrated_ones(
     ranges = tmp_path / "ranges.json"
     ranges.write_text(json.dumps({"image": [-300, 300], "stage1.rebnconv1.relu_s1": [0, 2000]}))
     with pytest.raises(AccuracyError, match="ranges are too wide"):
-        build(checkpoint, tmp_path / "model.onnx", [pictures, ranges], max_loss=0.002, min_iou=0.95)
+        build(checkpoint, tmp_path / "model.onnx", [pictures, ranges], max_loss=0.002, min_iou=0.95, **QUICK)
 
 
 def test_random_pictures_calibrate_where_there_are_others_to_check_with(
     checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     manifest = build(
-        checkpoint, tmp_path / "model.onnx", "random:0,255", check=pictures, calibration_count=4, max_loss=1
+        checkpoint,
+        tmp_path / "model.onnx",
+        "random:0,255",
+        check=pictures,
+        calibration_count=4,
+        max_loss=1,
+        **QUICK,
     )
     assert manifest.quantization is not None
     assert manifest.quantization.calibration.source == "random"
@@ -288,7 +295,12 @@ def test_a_report_needs_check_pictures_too(checkpoint: Path, pictures: Path, tmp
         AccuracyError, match="at least 4 check pictures in which the float model finds something"
     ):
         build(
-            checkpoint, tmp_path / "m.onnx", pictures / "00.png", max_loss=None, report=tmp_path / "page.html"
+            checkpoint,
+            tmp_path / "m.onnx",
+            pictures / "00.png",
+            max_loss=None,
+            report=tmp_path / "page.html",
+            **QUICK,
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -297,7 +309,7 @@ def test_a_broken_picture_is_left_out(checkpoint: Path, pictures: Path, tmp_path
     broken = tmp_path / "broken.png"
     broken.write_bytes((pictures / "00.png").read_bytes()[:60])
     manifest = build(
-        checkpoint, tmp_path / "m.onnx", [pictures, broken], check=pictures / "01.png", max_loss=None
+        checkpoint, tmp_path / "m.onnx", [pictures, broken], check=pictures / "01.png", max_loss=None, **QUICK
     )
     assert manifest.quantization is not None
     assert manifest.quantization.calibration.count == 14
@@ -355,7 +367,7 @@ def test_too_few_check_pictures_say_nothing(checkpoint: Path, pictures: Path, tm
     with pytest.raises(
         AccuracyError, match="at least 4 check pictures in which the float model finds something"
     ):
-        build(checkpoint, tmp_path / "m.onnx", pictures, check=pictures / "01.png")
+        build(checkpoint, tmp_path / "m.onnx", pictures, check=pictures / "01.png", **QUICK)
 
 
 def test_a_quantized_file_is_no_float_graph(built: Path, tmp_path: Path) -> None:

@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed_engines import INSTALLED, options_for
 from PIL import Image
 
 import u2forge
-from u2forge.engine.registry import ENGINES
 
 
 @pytest.mark.weights
 @pytest.mark.shared
-@pytest.mark.parametrize("engine", [name for name, entry in ENGINES.items() if entry.installed])
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_the_published_masks_are_met(
     engine: str, u2net_onnx: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     photos = sorted((shared_data / "golden" / "images").iterdir())
-    summary = u2forge.infer(photos, out=tmp_path, model="u2net", engine=engine, pre="official")
+    device = options_for(engine).device
+    summary = u2forge.infer(photos, out=tmp_path, model="u2net", engine=engine, device=device, pre="official")
     assert (summary.done, summary.failed) == (18, 0)
     assert summary.engine.precision_executed == "float32"
     differences = {}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed_engines import INSTALLED, options_for
 from PIL import Image
 
 import u2forge
 from u2forge.cli.main import main
-from u2forge.engine.registry import ENGINES
 from u2forge.errors import InputError, ModelError
 from u2forge.pipeline.folder_summary import FolderSummary
 
@@ -97,9 +97,12 @@ def test_results_that_are_there_are_kept(tiny_model: Path, photos: Path, tmp_pat
 
 
 def test_engines_agree(tiny_model: Path, photos: Path, tmp_path: Path) -> None:
-    first, *others = [name for name, entry in ENGINES.items() if entry.installed]
+    first, *others = INSTALLED
     for engine in (first, *others):
-        u2forge.infer(photos, out=tmp_path / engine, model=tiny_model, engine=engine, post="raw")
+        device = options_for(engine).device
+        u2forge.infer(
+            photos, out=tmp_path / engine, model=tiny_model, engine=engine, device=device, post="raw"
+        )
     for name in NAMES:
         ours = np.asarray(Image.open(tmp_path / first / name), int)
         for engine in others:

@@ -19,12 +19,13 @@ import u2forge
 from u2forge.cli import main as cli
 from u2forge.engine import engine_entry
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError, OutputError
+from u2forge.measure import interleave
 from u2forge.measure.candidate import Candidate
 from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.perf_row import PHASES, UTILIZATION, PerfResult
 from u2forge.pipeline.picture_report import STAGES
 from u2forge.verbs import perf as perf_verb
-from u2forge.verbs import perf_results
+from u2forge.verbs import perf_results, perf_workers
 from u2forge.verbs.perf_candidates import described_options
 
 QUICK: dict[str, Any] = {"iterations": 4, "duration": 0.05, "warmup": 0.0}
@@ -36,6 +37,12 @@ def any_batch(tiny_checkpoint: Path) -> Path:
     path = tiny_checkpoint.with_name("any-batch.onnx")
     u2forge.build(tiny_checkpoint, out=path, input_height=32, input_width=32, batch_size="dynamic")
     return path
+
+
+@pytest.fixture
+def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here is about how well the best variant is told from the others."""
+    monkeypatch.setattr(perf_workers, "_SEARCH_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -150,6 +157,7 @@ def test_a_picture_that_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None
             u2forge.perf(tiny_model, scenario=scenario, input=tmp_path / "no.png", **QUICK)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("short_search")
 def test_the_best_of_streams_and_batches_is_sought(any_batch: Path) -> None:
     steps: list[str] = []
     (row,) = u2forge.perf(
@@ -335,6 +343,7 @@ def test_interrupted_it_keeps_what_it_has_and_says_so(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "partial.json"
+    monkeypatch.setattr(interleave, "MOST_TURN_SECONDS", 0.2)
     monkeypatch.setattr(perf_verb, "run_interleaved", _interrupted_after(3))
     words = ["perf", str(tiny_model), str(tiny_model), "--iterations", "100000", "--json", str(place)]
     assert cli.main(words) == 130
@@ -347,6 +356,7 @@ def test_interrupted_it_keeps_what_it_has_and_says_so(
     assert captured.err.endswith("u2forge perf: interrupted\n")
 
 
+@pytest.mark.usefixtures("short_search")
 def test_interrupted_while_searching_the_search_is_kept(
     any_batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

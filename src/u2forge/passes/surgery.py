@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import onnx_ir as ir
@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 
-def add_initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
-    """A new initializer; its name gets a number where the graph has that name already."""
-    name = unused_name(graph, name)
+def add_initializer(
+    graph: ir.Graph, name: str, array: NDArray[Any], *, taken: set[str] | None = None
+) -> ir.Value:
+    """A new initializer; its name gets a number where the graph has that name already.
+
+    taken: the graph's `value_names`, where many are added; the new name joins it.
+    """
+    if taken is None:
+        taken = value_names(graph)
+    name = new_name(name, taken)
+    taken.add(name)
     tensor = ir.Tensor(array, name=name)
     value = ir.Value(
         name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape)
@@ -21,19 +29,22 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value
     return value
 
 
+def value_names(graph: ir.Graph) -> set[str]:
+    """The names of the graph's inputs, initializers and results of nodes."""
+    results = (value for node in graph for value in node.outputs)
+    return {str(value.name) for value in (*graph.inputs, *graph.initializers.values(), *results)}
+
+
 def unused_name(graph: ir.Graph, name: str) -> str:
     """The name itself, or with the first number that makes it new among the graph's values."""
+    return new_name(name, value_names(graph))
 
-    def taken(candidate: str) -> bool:
-        return (
-            candidate in graph.initializers
-            or any(value.name == candidate for value in graph.inputs)
-            or any(value.name == candidate for node in graph for value in node.outputs)
-        )
 
+def new_name(name: str, taken: Collection[str]) -> str:
+    """The name itself, or with the first number that makes it another than those taken."""
     number = 1
     candidate = name
-    while taken(candidate):
+    while candidate in taken:
         number += 1
         candidate = f"{name}.{number}"
     return candidate

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from u2forge.passes.surgery import add_initializer
+from u2forge.passes.surgery import add_initializer, value_names
 from u2forge.quantize.affine import Affine
 from u2forge.quantize.quantized_layers import QuantizedLayer, QuantizedLayers
 from u2forge.quantize.wiring import all_values, layers_reading, mixes, sources
@@ -28,15 +28,17 @@ def quantized_graph(quantized: QuantizedLayers, *, float_layers: Collection[str]
     """
     model = quantized.model.clone()
     graph = model.graph
+    # Once: to look through the graph for each new name takes longer than all else here.
+    taken = value_names(graph)
     for value, affine in _rounded_values(graph, quantized, float_layers):
-        _round_value(graph, value, affine, float_layers)
+        _round_value(graph, value, affine, float_layers, taken)
     for node in list(graph):
         if (
             node.op_type == "Conv"
             and str(node.name) in quantized.layers
             and str(node.name) not in float_layers
         ):
-            _quantize_weights(graph, node, quantized.layers[str(node.name)])
+            _quantize_weights(graph, node, quantized.layers[str(node.name)], taken)
     if quantized.options.bits == 16:
         model.opset_imports[""] = max(model.opset_imports[""], _OPSET_OF_16_BITS)
         model.ir_version = max(model.ir_version, _IR_VERSION_OF_16_BITS)
@@ -70,17 +72,22 @@ def _is_resized(value: ir.Value) -> bool:
     return node is not None and node.op_type == "Resize" and mixes(node)
 
 
-def _round_value(graph: ir.Graph, value: ir.Value, affine: Affine, float_layers: Collection[str]) -> None:
+def _round_value(
+    graph: ir.Graph, value: ir.Value, affine: Affine, float_layers: Collection[str], taken: set[str]
+) -> None:
     uses = [
         use for use in value.uses() if not (use.node.op_type == "Conv" and str(use.node.name) in float_layers)
     ]
     name = str(value.name)
-    scale = add_initializer(graph, f"{name}.scale", np.array(affine.scale, np.float32))
-    zero = add_initializer(graph, f"{name}.zero_point", np.array(affine.zero_point, affine.dtype))
+    scale = add_initializer(graph, f"{name}.scale", np.array(affine.scale, np.float32), taken=taken)
+    zero = add_initializer(
+        graph, f"{name}.zero_point", np.array(affine.zero_point, affine.dtype), taken=taken
+    )
     quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}.quantize")
     quantize.outputs[0].name = f"{name}.quantized"
     dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{name}.dequantize")
     dequantize.outputs[0].name = f"{name}.dequantized"
+    taken |= {f"{name}.quantized", f"{name}.dequantized"}
     for use in uses:
         use.node.replace_input_with(use.idx, dequantize.outputs[0])
     producer = value.producer()
@@ -90,21 +97,22 @@ def _round_value(graph: ir.Graph, value: ir.Value, affine: Affine, float_layers:
         graph.insert_after(producer, [quantize, dequantize])
 
 
-def _quantize_weights(graph: ir.Graph, node: ir.Node, layer: QuantizedLayer) -> None:
+def _quantize_weights(graph: ir.Graph, node: ir.Node, layer: QuantizedLayer, taken: set[str]) -> None:
     weight, bias = node.inputs[1], node.inputs[2]
     assert weight is not None
     assert bias is not None
     name = str(weight.name)
     node.replace_input_with(1, None)
     del graph.initializers[name]
-    levels = add_initializer(graph, name, layer.weights.levels)
-    scale = add_initializer(graph, f"{name}.scale", layer.weights.scale)
-    zero = add_initializer(
-        graph, f"{name}.zero_point", np.zeros(layer.weights.scale.shape, layer.weights.levels.dtype)
-    )
+    taken.remove(name)
+    levels = add_initializer(graph, name, layer.weights.levels, taken=taken)
+    scale = add_initializer(graph, f"{name}.scale", layer.weights.scale, taken=taken)
+    zeros = np.zeros(layer.weights.scale.shape, layer.weights.levels.dtype)
+    zero = add_initializer(graph, f"{name}.zero_point", zeros, taken=taken)
     axis = {"axis": 0} if layer.weights.scale.ndim else {}
     dequantize = ir.node("DequantizeLinear", [levels, scale, zero], axis, name=f"{name}.dequantize")
     dequantize.outputs[0].name = f"{name}.dequantized"
+    taken.add(f"{name}.dequantized")
     graph.insert_before(node, dequantize)
     node.replace_input_with(1, dequantize.outputs[0])
     bias.const_value = ir.Tensor(layer.bias, name=bias.name)
