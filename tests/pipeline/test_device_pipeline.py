@@ -159,15 +159,15 @@ def test_a_device_that_fails_after_the_network_ends_the_run(
 ) -> None:
     from u2forge.pipeline.device_postprocess import DevicePostprocess
 
-    real_mask, made = DevicePostprocess.mask, []
+    real_masks, made = DevicePostprocess.masks, []
 
-    def mask(self: DevicePostprocess, *tensors: torch.Tensor) -> torch.Tensor:
+    def masks(self: DevicePostprocess, *tensors: torch.Tensor) -> torch.Tensor:
         made.append(0)
         if len(made) > 3:
             raise RuntimeError("out of device memory")
-        return real_mask(self, *tensors)
+        return real_masks(self, *tensors)
 
-    monkeypatch.setattr(DevicePostprocess, "mask", mask)
+    monkeypatch.setattr(DevicePostprocess, "masks", masks)
     with pytest.raises(EngineError, match=r"'torch-double' on CPU.*out of device memory"):
         finished(segmenter_on(TorchDeviceEngine()), photos, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.png"))) == 3

@@ -70,8 +70,8 @@ def test_nothing_waits_for_a_value(post: PostProfile, pre: PreProfile) -> None:
     tables = DeviceTables()
     plan = DevicePostprocess.planned(tables, size_in=(16, 24), size_out=(50, 40), post=post, pre=pre)
     words = torch.empty(len(tables.words()), dtype=torch.int64, device="meta")
-    mask = plan.mask(torch.empty((16, 24), device="meta"), words)
-    assert (tuple(mask.shape), mask.dtype, mask.device.type) == ((50, 40), torch.uint8, "meta")
+    masks = plan.masks(torch.empty((2, 16, 24), device="meta"), words)
+    assert (tuple(masks.shape), masks.dtype, masks.device.type) == ((2, 50, 40), torch.uint8, "meta")
 
 
 def on_device(
@@ -79,7 +79,9 @@ def on_device(
 ) -> NDArray[np.uint8]:
     tables = DeviceTables()
     plan = DevicePostprocess.planned(tables, size_in=probability.shape, size_out=size_out, post=post, pre=pre)
-    mask = plan.mask(torch.from_numpy(probability), torch.from_numpy(tables.words()))
-    assert mask.dtype == torch.uint8
-    made: NDArray[np.uint8] = mask.numpy()
+    # Between two others, whose own range must not count for it.
+    batch = torch.from_numpy(np.stack([probability / 2, probability, 1 - probability]))
+    masks = plan.masks(batch, torch.from_numpy(tables.words()))
+    assert masks.dtype == torch.uint8
+    made: NDArray[np.uint8] = masks[1].numpy()
     return made

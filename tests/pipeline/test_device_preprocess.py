@@ -63,11 +63,11 @@ def test_nothing_waits_for_a_value(profile: PreProfile) -> None:
     """On the device `meta` there are no values: what asks for one, or mixes in a tensor of the host, fails."""
     tables = DeviceTables()
     plan = DevicePreprocess.planned(tables, size_in=(50, 40), size_out=(16, 24), profile=profile)
-    rgb = torch.empty((50, 40, 3), dtype=torch.uint8, device="meta")
+    rgb = torch.empty((2, 50, 40, 3), dtype=torch.uint8, device="meta")
     words = torch.empty(len(tables.words()), dtype=torch.int64, device="meta")
     planes, pixels = plan.planes(rgb, words), plan.pixels(rgb, words)
-    assert (tuple(planes.shape), planes.dtype, planes.device.type) == ((3, 16, 24), torch.float32, "meta")
-    assert (tuple(pixels.shape), pixels.dtype, pixels.device.type) == ((16, 24, 3), torch.uint8, "meta")
+    assert (tuple(planes.shape), planes.dtype, planes.device.type) == ((2, 3, 16, 24), torch.float32, "meta")
+    assert (tuple(pixels.shape), pixels.dtype, pixels.device.type) == ((2, 16, 24, 3), torch.uint8, "meta")
 
 
 def on_device(
@@ -76,8 +76,10 @@ def on_device(
     tables = DeviceTables()
     plan = DevicePreprocess.planned(tables, size_in=rgb.shape[:2], size_out=size_out, profile=profile)
     words = torch.from_numpy(tables.words())
-    planes = plan.planes(torch.from_numpy(rgb), words)
+    # Between two others of its size, which must not count for it.
+    batch = torch.from_numpy(np.stack([rgb // 3, rgb, 255 - rgb]))
+    planes = plan.planes(batch, words)
     assert planes.dtype == torch.float32
-    pixels = plan.pixels(torch.from_numpy(rgb), words)
+    pixels = plan.pixels(batch, words)
     assert pixels.dtype == torch.uint8
-    return planes.numpy(), pixels.numpy()
+    return planes[1].numpy(), pixels[1].numpy()

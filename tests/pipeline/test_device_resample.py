@@ -84,11 +84,13 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bilinear_bit_by_bit(size: tuple[int, int], size_out: tuple[int, int], low: int) -> None:
     rgb = noise(size, 3, low)
     made = resize_bilinear_on_device(
-        torch.from_numpy(rgb),
+        torch.from_numpy(rgb)[None],
         rows=opened(linear_taps(size[0], size_out[0])),
         columns=opened(linear_taps(size[1], size_out[1])),
     )
-    np.testing.assert_array_equal(made.numpy(), resize_bilinear(rgb, height=size_out[0], width=size_out[1]))
+    np.testing.assert_array_equal(
+        made[0].numpy(), resize_bilinear(rgb, height=size_out[0], width=size_out[1])
+    )
 
 
 @given(size=SIZES, size_out=SIZES)
@@ -101,13 +103,13 @@ def test_antialiased_as_near_as_the_processors_code_is_to_its_source(
 ) -> None:
     rgb = noise(size, 3)
     made = resize_antialiased_on_device(
-        torch.from_numpy(rgb),
+        torch.from_numpy(rgb)[None],
         rows=opened(antialiased_taps(size[0], size_out[0])),
         columns=opened(antialiased_taps(size[1], size_out[1])),
     )
     expected = resize_antialiased(rgb, height=size_out[0], width=size_out[1])
     assert made.dtype == torch.float32
-    assert np.abs(made.numpy() - expected).max() <= 1e-3
+    assert np.abs(made[0].numpy() - expected).max() <= 1e-3
 
 
 def test_tables_travel_as_they_are_and_once_each() -> None:
@@ -142,8 +144,8 @@ def as_pillow(
         for before, after in zip(pixels.shape[:2], size_out, strict=True)
     )
     made: NDArray[np.uint8] = resize_as_pillow_on_device(
-        torch.from_numpy(pixels), rows=rows, columns=columns
-    ).numpy()
+        torch.from_numpy(pixels)[None], rows=rows, columns=columns
+    )[0].numpy()
     return made
 
 

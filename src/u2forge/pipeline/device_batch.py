@@ -44,6 +44,16 @@ def submit_on_device(
     return Submission(done, lambda: batch.answers(done))
 
 
+@dataclass(frozen=True)
+class _SameSize:
+    """Pictures of one size: what is done with all of them takes no more launches than with one. indices: of the
+    batch."""
+
+    indices: list[int]
+    before: DevicePreprocess
+    after: DevicePostprocess
+
+
 class _DeviceBatch:
     """What is done with one batch before and after the network: on the engine's thread, waiting for nothing."""
 
@@ -52,17 +62,20 @@ class _DeviceBatch:
     ) -> None:
         self._info = engine.info
         self._network = network
+        self._count = len(pictures)
         tables = DeviceTables()
-        sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
-        self._before = [
-            DevicePreprocess.planned(tables, size_in=size, size_out=network.size, profile=network.pre)
-            for size in sizes
-        ]
-        self._after = [
-            DevicePostprocess.planned(
-                tables, size_in=network.size, size_out=size, post=network.post, pre=network.pre
+        indices: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            indices.setdefault((picture.shape[0], picture.shape[1]), []).append(index)
+        self._groups = [
+            _SameSize(
+                members,
+                DevicePreprocess.planned(tables, size_in=size, size_out=network.size, profile=network.pre),
+                DevicePostprocess.planned(
+                    tables, size_in=network.size, size_out=size, post=network.post, pre=network.pre
+                ),
             )
-            for size in sizes
+            for size, members in indices.items()
         ]
         self.words: NDArray[np.int64] = tables.words()
         self._words: torch.Tensor | None = None
@@ -74,25 +87,44 @@ class _DeviceBatch:
         *pictures, words = arrays
         # A copy, for `after`: whether what an engine was given still lies there by then is its own affair.
         self._words = words.clone()
-        prepared = [
-            plan.pixels(rgb, words) if self._network.takes_pixels else plan.planes(rgb, words)
-            for plan, rgb in zip(self._before, pictures, strict=True)
-        ]
+        prepared = list(pictures)
+        for group in self._groups:
+            rgb = _together([pictures[index] for index in group.indices])
+            made = (
+                group.before.pixels(rgb, words)
+                if self._network.takes_pixels
+                else group.before.planes(rgb, words)
+            )
+            for index, one in zip(group.indices, made, strict=True):
+                prepared[index] = one
         missing = (self._network.batch_size or len(prepared)) - len(prepared)
         return {self._info.inputs[0].name: torch.stack([*prepared, *[prepared[-1]] * missing])}
 
     def after(self, outputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """The pictures' maps in one tensor, then each one's mask. Raises EngineError on an output of another shape."""
         fused = outputs[self._info.outputs[0].name]
-        count = len(self._after)
-        check_maps(fused.shape, dtype=str(fused.dtype), count=count, size=self._network.size, info=self._info)
+        check_maps(
+            fused.shape, dtype=str(fused.dtype), count=self._count, size=self._network.size, info=self._info
+        )
         words, self._words = self._words, None
         assert words is not None
-        maps = fused[:count, 0].float()
-        return [maps, *(plan.mask(one, words) for plan, one in zip(self._after, maps, strict=True))]
+        maps = fused[: self._count, 0].float()
+        masks = list(maps)
+        for group in self._groups:
+            made = group.after.masks(_together([maps[index] for index in group.indices]), words)
+            for index, mask in zip(group.indices, made, strict=True):
+                masks[index] = mask
+        return [maps, *masks]
 
     def answers(self, done: Future[list[NDArray[Any]]]) -> list[PictureAnswer]:
         """What came back, by picture."""
         maps, *masks = done.result()
         # Views would keep the whole batch's maps in memory until its last picture is written.
         return [PictureAnswer(one.copy(), mask) for one, mask in zip(maps, masks, strict=True)]
+
+
+def _together(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """All in one; of one alone, which may be large, no copy."""
+    import torch
+
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))

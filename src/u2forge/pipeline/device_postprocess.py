@@ -1,5 +1,4 @@
-"""The network's probability map to a mask of the picture's size, on the device that it lies on: what postprocess.py
-gives of it."""
+"""The network's probability maps to masks of one size, on the device that they lie on: what postprocess.py gives."""
 
 from __future__ import annotations
 
@@ -42,25 +41,25 @@ class DevicePostprocess:
         ]
         return cls(post, *slots)
 
-    def mask(self, probability: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """(H, W) uint8 of (h, w) float32, as postprocess, byte by byte; of NaN or inf, anything: nobody looks at the
-        values here, who gets the map has to. words: the tables."""
+    def masks(self, probability: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """(N, H, W) uint8 of (N, h, w) float32, each as postprocess, byte by byte; of NaN or inf, anything: nobody
+        looks at the values here, who gets the maps has to. words: the tables."""
         import torch
 
-        mask = resize_as_pillow_on_device(
+        masks = resize_as_pillow_on_device(
             self._levels(probability),
             rows=None if self.rows is None else self.rows.opened(words),
             columns=None if self.columns is None else self.columns.opened(words),
         )
-        return (mask >= 128).to(torch.uint8).mul_(255) if self.post == "threshold" else mask
+        return (masks >= 128).to(torch.uint8).mul_(255) if self.post == "threshold" else masks
 
     def _levels(self, probability: torch.Tensor) -> torch.Tensor:
-        """(h, w) uint8, before it is enlarged."""
+        """(N, h, w) uint8, before they are enlarged."""
         import torch
 
         if self.post != "stretch":
             return (probability.clamp(0, 1) * 255).round_().to(torch.uint8)
-        low, high = probability.amin(), probability.amax()
+        low, high = (reduce(dim=(1, 2), keepdim=True) for reduce in (probability.amin, probability.amax))
         span = high - low
         is_flat = span < FLAT_RANGE
         levels = ((probability - low) / (span + is_flat) * 255).to(torch.uint8)

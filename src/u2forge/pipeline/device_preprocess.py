@@ -1,4 +1,4 @@
-"""A picture's pixels to the network's input, on the device that they lie on: what preprocess.py gives."""
+"""Pixels of pictures of one size to the network's input, on the device that they lie on: what preprocess.py gives."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class DevicePreprocess:
         )
 
     def planes(self, rgb: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """(3, h, w) float32 of (H, W, 3) uint8, as preprocess: bit by bit, but for `antialias`, whose resized pixels
-        may differ by 1e-3 of 255. words: the tables."""
+        """(N, 3, h, w) float32 of (N, H, W, 3) uint8, each as preprocess: bit by bit, but for `antialias`, whose
+        resized pixels may differ by 1e-3 of 255. words: the tables."""
         resized = self._resized(rgb, words).float()
-        peak = resized.amax().double()
+        peak = resized.amax(dim=(1, 2, 3), keepdim=True).double()
         peak = peak + (peak == 0)  # a black picture counts as zeros
         factor = (1.0 / (peak * self.std.opened(words))).float()
-        return (resized * factor - self.mean_by_std.opened(words)).permute(2, 0, 1)
+        return (resized * factor - self.mean_by_std.opened(words)).permute(0, 3, 1, 2)
 
     def pixels(self, rgb: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """(h, w, 3) uint8, as preprocess_uint8, with the same exception."""
+        """(N, h, w, 3) uint8, each as preprocess_uint8, with the same exception."""
         import torch
 
         return self._resized(rgb, words).round().to(torch.uint8)

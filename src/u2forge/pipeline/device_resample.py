@@ -15,36 +15,40 @@ from u2forge.pipeline.resample_taps import PILLOW_BITS
 if TYPE_CHECKING:
     import torch
 
+# Of a batch of pictures of one size.
+_ROWS, _COLUMNS = 1, 2
 # Values that a pass makes at once, of 9 bytes each while it does: 150 MB beside a picture of 100 megapixels.
 _VALUES_PER_BLOCK = 1 << 24
 
 
 def resize_bilinear_on_device(rgb: torch.Tensor, *, rows: DeviceTaps, columns: DeviceTaps) -> torch.Tensor:
-    """(h, w, 3) float32: what resize_bilinear gives, bit by bit. rgb: (H, W, 3) uint8; rows, columns: linear_taps."""
+    """(N, h, w, 3) float32: what resize_bilinear gives of each, bit by bit. rgb: (N, H, W, 3) uint8; rows, columns:
+    linear_taps."""
     import torch
 
-    above, below = (_weighted(rgb.index_select(0, read), columns, axis=1) for read in rows.index)
+    above, below = (_weighted(rgb.index_select(_ROWS, read), columns, axis=_COLUMNS) for read in rows.index)
     resized = above * rows.weights[0][:, None, None]
     resized += below * rows.weights[1][:, None, None]
-    if rgb.shape[0] < resized.shape[0] or rgb.shape[1] < resized.shape[1]:
-        resized = torch.maximum(resized, rgb.amin().to(resized.dtype))
+    if rgb.shape[_ROWS] < resized.shape[_ROWS] or rgb.shape[_COLUMNS] < resized.shape[_COLUMNS]:
+        lowest = rgb.amin(dim=(1, 2, 3), keepdim=True)
+        resized = torch.maximum(resized, lowest.to(resized.dtype))
     return resized
 
 
 def resize_antialiased_on_device(rgb: torch.Tensor, *, rows: DeviceTaps, columns: DeviceTaps) -> torch.Tensor:
-    """(h, w, 3) float32: what resize_antialiased gives, within 1e-3 (of 255): its sums are added in another order.
-    rgb: (H, W, 3) uint8; rows, columns: antialiased_taps."""
-    return _weighted(_weighted(rgb, rows, axis=0), columns, axis=1)
+    """(N, h, w, 3) float32: what resize_antialiased gives of each, within 1e-3 (of 255): its sums are added in another
+    order. rgb: (N, H, W, 3) uint8; rows, columns: antialiased_taps."""
+    return _weighted(_weighted(rgb, rows, axis=_ROWS), columns, axis=_COLUMNS)
 
 
 def resize_as_pillow_on_device(
     pixels: torch.Tensor, *, rows: DeviceTaps | None, columns: DeviceTaps | None
 ) -> torch.Tensor:
-    """(h, w, …) uint8: what Pillow's resize gives, byte by byte. pixels: (H, W, …) uint8; rows, columns: pillow_taps,
-    None where the size stays."""
-    size_in = pixels.shape[0], pixels.shape[1]
+    """(N, h, w, …) uint8: what Pillow's resize gives of each, byte by byte. pixels: (N, H, W, …) uint8; rows, columns:
+    pillow_taps, None where the size stays."""
+    size_in = pixels.shape[_ROWS], pixels.shape[_COLUMNS]
     size_out = _lines(rows, size_in[0]), _lines(columns, size_in[1])
-    passes = [(columns, 1), (rows, 0)]
+    passes = [(columns, _COLUMNS), (rows, _ROWS)]
     if rows_before_columns(size_in, size_out):
         passes.reverse()
     for taps, axis in passes:
@@ -73,7 +77,7 @@ def _pillow_pass(pixels: torch.Tensor, taps: DeviceTaps, *, axis: int) -> torch.
 
 
 def _weighted(pixels: torch.Tensor, taps: DeviceTaps, *, axis: int) -> torch.Tensor:
-    """The sum of the lines that the taps read times their weights, along axis 0 or 1, of the weights' type."""
+    """The sum of the lines that the taps read times their weights, along that axis, of the weights' type."""
     shape = [1] * pixels.ndim
     shape[axis] = -1
     total = pixels.index_select(axis, taps.index[0]) * taps.weights[0].view(shape)
