@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from u2forge.gpu.convolution_parameters import ConvolutionParameters, convolution_parameters
+from u2forge.gpu.shared_memory import shared_memory
 from u2forge.native.lower import Lowered
 from u2forge.native.plan import GROUP, Buffer, Kind, Layout, View
 
@@ -57,7 +59,7 @@ def placed_network(
     lowered: Lowered, *, device: torch.device, dtype: torch.dtype, batch_size: int
 ) -> PlacedNetwork:
     """Buffers, allocated once and for all, and the steps on them. dtype: of blocked buffers and of the products."""
-    buffers = [_allocated(buffer, device, dtype, batch_size) for buffer in lowered.buffers]
+    buffers = _allocated(lowered, device, dtype, batch_size)
 
     def seen(view: View) -> torch.Tensor:
         unit = GROUP if lowered.buffers[view.buffer].layout is Layout.BLOCKED else 1
@@ -93,13 +95,27 @@ def placed_network(
     )
 
 
-def _allocated(buffer: Buffer, device: torch.device, dtype: torch.dtype, batch_size: int) -> torch.Tensor:
+def _allocated(
+    lowered: Lowered, device: torch.device, dtype: torch.dtype, batch_size: int
+) -> list[torch.Tensor]:
+    forms = [_form(buffer, dtype, batch_size) for buffer in lowered.buffers]
+    sizes = [math.prod(shape) * kind.itemsize for shape, kind in forms]
+    shared = shared_memory(lowered.buffers, lowered.steps, sizes)
+    blocks = [torch.zeros(size, dtype=torch.uint8, device=device) for size in shared.sizes]
+    return [
+        blocks[block][:size].view(kind).view(shape)
+        for (shape, kind), size, block in zip(forms, sizes, shared.blocks, strict=True)
+    ]
+
+
+def _form(buffer: Buffer, dtype: torch.dtype, batch_size: int) -> tuple[tuple[int, ...], torch.dtype]:
+    """A buffer's shape and type."""
     size = (buffer.height, buffer.width)
     if buffer.layout is Layout.PLANAR:
-        return torch.zeros((batch_size, buffer.count, *size), dtype=torch.float32, device=device)
+        return (batch_size, buffer.count, *size), torch.float32
     if buffer.layout is Layout.PIXELS:
-        return torch.zeros((batch_size, *size, buffer.count), dtype=torch.uint8, device=device)
-    return torch.zeros((batch_size, *size, buffer.count * GROUP), dtype=dtype, device=device)
+        return (batch_size, *size, buffer.count), torch.uint8
+    return (batch_size, *size, buffer.count * GROUP), dtype
 
 
 def _channels_first(tensor: torch.Tensor, buffer: Buffer) -> torch.Tensor:
