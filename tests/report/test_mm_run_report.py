@@ -166,7 +166,7 @@ def test_a_processor_is_not_given_the_power_of_a_gpu_beside_it() -> None:
 
 
 def test_a_gpu_has_its_own_figures_and_the_hosts() -> None:
-    for device in ("cuda", "tensorrt"):
+    for device in ("cuda", "tensorrt", "cuda:0", "tensorrt:1", "cuda:1/bfloat16"):
         text = report(replace(ROW, device=device))
         assert value(text, "chip_util(%)").startswith("min: 3 ")
         assert value(text, "mem_util(MB)").startswith("min: 800 ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from u2forge import __version__
+from u2forge.engine.engine_entry import NVIDIA_KINDS, device_kind
 from u2forge.measure.perf_row import PerfResult, PerfRow, TensorInfo
 from u2forge.measure.spread import Spread
 from u2forge.report.fit_text import printable
@@ -41,8 +42,6 @@ _MLU_FACTS = (
     "Sparse Computing Support",
 )
 _TYPES = {"float32": "FLOAT"}
-# The devices of whose GPU there are figures; of others that are one nothing is read.
-_NVIDIA_DEVICES = {"cuda", "tensorrt"}
 
 
 def parameter_section(parameters: Mapping[str, str]) -> str:
@@ -131,7 +130,8 @@ def _utilization(row: PerfRow) -> Iterator[str]:
         yield _line("power_util(W)", NOT_AVAILABLE)
         yield _line("temp_util(C)", NOT_AVAILABLE)
         return
-    of_gpu = found if row.device.lower() in _NVIDIA_DEVICES else {}
+    # Of other GPUs nothing is read.
+    of_gpu = found if device_kind(row.device) in NVIDIA_KINDS else {}
     yield _line("chip_util(%)", _spread(of_gpu.get("gpu_percent")))
     yield _line("mem_util(MB)", _spread(of_gpu.get("gpu_memory_mb")))
     yield _line("power_util(W)", _spread(of_gpu.get("gpu_power_w")))
