@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 
 from gpu_time import RunTime
+from u2forge.gpu.event_times import event_times_ms
+from u2forge.measure.gpu_roofline import products_in
 
 _SECONDS = 0.6
 # Large enough that a GPU is full; small enough for a test on a processor.
@@ -25,7 +26,7 @@ def measured_limits(device: torch.device, run_time: RunTime) -> dict[str, dict[s
     if device.type == "cuda":
         kinds["tensorfloat32"] = torch.float32
     for name, dtype in kinds.items():
-        with _products(tensorfloat32=name == "tensorfloat32"):
+        with products_in(name):
             rates[name] = float(f"{_matrix_rate(device, dtype):.4g}")
         run_time.say(f"matrices of {name}: {rates[name]:g} TFLOP/s")
     for name, rate in _copies(device):
@@ -74,19 +75,4 @@ def call_ms(device: torch.device, call: Callable[[], object]) -> float:
         start = time.perf_counter()
         call()
         return (time.perf_counter() - start) * 1000
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    call()
-    end.record()
-    end.synchronize()
-    return float(begin.elapsed_time(end))
-
-
-@contextmanager
-def _products(*, tensorfloat32: bool) -> Iterator[None]:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = tensorfloat32
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    return event_times_ms(call, repeats=1)[0]

@@ -19,6 +19,7 @@ from u2forge.elapsed import ms_since
 from u2forge.engine.cuda_slot import library_settings
 from u2forge.engine.protocol import Engine, Phases
 from u2forge.gpu.capture import captured_in
+from u2forge.gpu.event_times import event_times_ms
 
 Float32 = NDArray[np.float32]
 # Before a capture cuDNN must have chosen its kernels, and everything compiled must be there.
@@ -88,12 +89,7 @@ class OpenedNetwork:
             start = time.perf_counter()
             self._computed()
             return {"device": ms_since(start)}
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        self._computed()
-        end.record()
-        end.synchronize()
-        return {"device": begin.elapsed_time(end)}
+        return {"device": event_times_ms(self._computed, repeats=1)[0]}
 
     def maps(self) -> Float32:
         """See Opened."""

@@ -21,8 +21,8 @@ from u2forge.gpu.convolution_parameters import ConvolutionParameters
 from u2forge.gpu.first_convolution_kernel import FirstTile, first_convolution_step
 from u2forge.gpu.fused_network import FusedNetwork
 from u2forge.gpu.kernel_choice import KernelChoice
-from u2forge.gpu.library_steps import library_step
 from u2forge.gpu.placed_step import PlacedStep
+from u2forge.gpu.pytorch_steps import library_step
 from u2forge.gpu.row_convolution_kernel import RowTile, row_convolution_step
 from u2forge.gpu.step_alternatives import LIBRARY, step_alternatives
 from u2forge.gpu.upsample_kernel import UpsampleTile, upsample_step

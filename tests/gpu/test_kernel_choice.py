@@ -22,8 +22,8 @@ from u2forge.gpu import choose_kernels as choosing  # noqa: E402
 from u2forge.gpu.choose_kernels import choose_kernels, chosen_kernels  # noqa: E402
 from u2forge.gpu.fused_network import FusedNetwork  # noqa: E402
 from u2forge.gpu.kernel_choice import KernelChoice, choice_file, read_choice, write_choice  # noqa: E402
-from u2forge.gpu.library_steps import library_step  # noqa: E402
 from u2forge.gpu.placed_step import PlacedStep  # noqa: E402
+from u2forge.gpu.pytorch_steps import library_step  # noqa: E402
 from u2forge.gpu.step_alternatives import JOINED, step_alternatives  # noqa: E402
 
 pytestmark = pytest.mark.needs_torch

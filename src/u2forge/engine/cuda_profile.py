@@ -14,7 +14,7 @@ from u2forge.engine.cuda_engine import open_network, read_graph
 from u2forge.engine.cuda_slot import library_settings
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import EngineOptions, Tensors
-from u2forge.gpu.capture import captured_in
+from u2forge.gpu.event_times import launch_times_ms
 from u2forge.gpu.torch_network import Operation
 from u2forge.model_file.read import ModelFile
 
@@ -81,17 +81,5 @@ def _timed_on_processor(call: Call, inferences: int) -> list[float]:
 def _timed_on_gpu(device: torch.device, call: Call, inferences: int) -> list[float]:
     for _ in range(_WARM_UP):
         call()
-    graph = torch.cuda.CUDAGraph()
-    with captured_in(graph, device):
-        for _ in range(_CALLS):
-            call()
-    graph.replay()
-    times_ms = []
-    for _ in range(inferences):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times_ms.append(begin.elapsed_time(end) / _CALLS)
-    return times_ms
+    # The first replay is not counted.
+    return launch_times_ms(call, device, launches=_CALLS, repeats=1 + inferences)[1:]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from u2forge.elapsed import ms_since
 from u2forge.engine.protocol import AfterNetwork, BeforeNetwork, Phases
 from u2forge.gpu.capture import captured_in, working_stream
+from u2forge.gpu.event_times import event_times_ms
 
 Arrays = Sequence[NDArray[Any]]
 TensorsByName = Mapping[str, torch.Tensor]
@@ -276,15 +277,7 @@ class _CapturedGraph:
 
     def milliseconds(self) -> float:
         """The median time of a replay, on the device's own clock."""
-        times_ms = []
-        for _ in range(_TIMED_REPLAYS):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            self._graph.replay()
-            end.record()
-            end.synchronize()
-            times_ms.append(begin.elapsed_time(end))
-        return float(median(times_ms))
+        return float(median(event_times_ms(self._graph.replay, repeats=_TIMED_REPLAYS)))
 
 
 def _mean_difference(one: TensorsByName, other: TensorsByName) -> float:

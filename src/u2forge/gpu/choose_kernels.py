@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from u2forge.errors import OutputError
-from u2forge.gpu.capture import captured_in
+from u2forge.gpu.event_times import launch_times_ms
 from u2forge.gpu.fused_network import FusedNetwork, launching_on
 from u2forge.gpu.kernel_choice import KernelChoice, choice_file, read_choice, write_choice
 from u2forge.gpu.placed_step import PlacedStep
@@ -125,18 +125,5 @@ def _agrees(found: torch.Tensor, expected: torch.Tensor, *, bound: float) -> boo
 
 
 def _cuda_milliseconds(device: torch.device, run: Callable[[], None]) -> float:
-    """By CUDA events around a CUDA graph, as the network runs: by itself a launch takes longer than most kernels."""
     run()
-    graph = torch.cuda.CUDAGraph()
-    with captured_in(graph, device):
-        for _ in range(_LAUNCHES):
-            run()
-    times = []
-    for _ in range(_REPEATS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) / _LAUNCHES)
-    return float(statistics.median(times))
+    return float(statistics.median(launch_times_ms(run, device, launches=_LAUNCHES, repeats=_REPEATS)))

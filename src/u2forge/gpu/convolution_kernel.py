@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import triton
 import triton.language as tl
 
-from u2forge.gpu.library_steps import Run, pool_into
 from u2forge.gpu.placed_step import PlacedStep
+from u2forge.gpu.pytorch_steps import Run, pool_into
 from u2forge.native.plan import Kind
 
 

@@ -77,7 +77,7 @@ def _fused(
     if not rectifies:
         return _one_after_the_other(x, weight, bias, window, rectifies)
     try:
-        return _joined(x, weight, bias, window)
+        return joined(x, weight, bias, window)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -85,7 +85,9 @@ def _fused(
         return _one_after_the_other(x, weight, bias, window, rectifies)
 
 
-def _joined(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, window: Window) -> torch.Tensor:
+def joined(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, window: Window) -> torch.Tensor:
+    """cuDNN's convolution, bias and rectification in one kernel, in the weight's type: on GPUs only. Raises
+    RuntimeError where it has none for the size."""
     result: torch.Tensor = torch.ops.aten.cudnn_convolution_relu(
         x.to(weight.dtype), weight, bias, window.strides, window.padding, window.dilations, window.groups
     )
@@ -101,7 +103,7 @@ def _fused_works(device: torch.device, dtype: torch.dtype) -> bool:
     x = x.contiguous(memory_format=torch.channels_last)
     weight = weight.contiguous(memory_format=torch.channels_last)
     try:
-        found = _joined(x, weight, bias, window)
+        found = joined(x, weight, bias, window)
         expected = _one_after_the_other(x.float(), weight.float(), bias.float(), window, True)
     except RuntimeError as error:
         _log.info("convolution and rectification run one after the other: %s", error)

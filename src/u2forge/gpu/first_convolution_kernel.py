@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import triton
 import triton.language as tl
 
-from u2forge.gpu.library_steps import Run
 from u2forge.gpu.placed_step import PlacedStep
+from u2forge.gpu.pytorch_steps import Run
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 
 from u2forge.errors import InputError
 from u2forge.gpu.kernel_choice import KernelChoice
-from u2forge.gpu.library_steps import Run, library_step
 from u2forge.gpu.placed_step import PlacedNetwork, placed_network
+from u2forge.gpu.pytorch_steps import Run, library_step
 from u2forge.gpu.step_alternatives import LIBRARY, step_alternatives
 from u2forge.native.lower import Lowered
 

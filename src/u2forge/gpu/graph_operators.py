@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from u2forge.errors import EngineError
 from u2forge.gpu.convolutions import Window
+from u2forge.gpu.half_pixel_resize import resized
 from u2forge.graph.static_values import StaticValues
 from u2forge.graph.structure import resize_coordinates
 from u2forge.native.refusal import UnsupportedGraphError, node_name, operator
@@ -115,9 +116,7 @@ def _resize(node: ir.Node, values: StaticValues) -> Apply:
     size = [side for side in target[2:] if side is not None]
     if source[1:2] != target[1:2] or len(size) != 2 or len(target) != 4:
         raise refused(node, expected="a fixed height and width", found=f"from {source} to {target}")
-    # ONNX takes the first line where there is to be one only, PyTorch the middle.
-    rows, columns = (slice(1) if side == 1 else slice(None) for side in size)
-    return lambda x: F.interpolate(x[:, :, rows, columns], size=size, mode="bilinear", align_corners=False)
+    return lambda x: resized(x, size)
 
 
 def _concatenate(node: ir.Node, values: StaticValues) -> Apply:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from u2forge.gpu.convolutions import Window, joined
+from u2forge.gpu.half_pixel_resize import resized
 from u2forge.gpu.placed_step import PlacedStep
 from u2forge.native.plan import Kind
 
@@ -26,14 +28,10 @@ def joined_convolution_step(step: PlacedStep) -> Run:
     parameters = step.parameters
     assert parameters is not None
     weight, bias = parameters.weight, parameters.bias.to(parameters.weight.dtype)
-    sides = [step.dilation] * 2
+    sides = (step.dilation, step.dilation)
+    window = Window(strides=(1, 1), padding=sides, dilations=sides, groups=1)
 
-    def run() -> None:
-        source = step.source.to(weight.dtype)
-        found = torch.ops.aten.cudnn_convolution_relu(source, weight, bias, [1, 1], sides, sides, 1)
-        _store(step, found)
-
-    return run
+    return lambda: _store(step, joined(step.source, weight, bias, window))
 
 
 def _store(step: PlacedStep, result: torch.Tensor) -> None:
@@ -71,12 +69,7 @@ def _normalize(step: PlacedStep) -> torch.Tensor:
 
 
 def _resize(step: PlacedStep) -> torch.Tensor:
-    source, size = step.source, step.target.shape[2:]
-    # One pixel lies at the first one (ONNX, pytorch_half_pixel); PyTorch itself takes the middle.
-    for axis in (2, 3):
-        if step.target.shape[axis] == 1:
-            source = source.narrow(axis, 0, 1)
-    return functional.interpolate(source, size, mode="bilinear", align_corners=False)
+    return resized(step.source, step.target.shape[2:])
 
 
 _COMPUTE: dict[Kind, Callable[[PlacedStep], torch.Tensor]] = {

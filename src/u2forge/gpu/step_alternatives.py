@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import torch
 
-from u2forge.gpu.library_steps import Run, joined_convolution_step, library_step
 from u2forge.gpu.placed_step import PlacedStep
+from u2forge.gpu.pytorch_steps import Run, joined_convolution_step, library_step
 from u2forge.native.plan import Kind
 
 LIBRARY = "library"

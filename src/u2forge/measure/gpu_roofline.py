@@ -59,7 +59,7 @@ def measured_roofline(
         dtype = getattr(torch, _TYPES[precision])
         left, right = (torch.randn((side, side), device=device, dtype=dtype) for _ in range(2))
         product = torch.empty_like(left)
-        with _products_in(precision):
+        with products_in(precision):
             peaks[precision] = side**3 / clock(lambda: torch.mm(left, right, out=product)) / 1e6  # noqa: B023
     source = torch.randint(256, (copied_bytes,), device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
@@ -69,23 +69,18 @@ def measured_roofline(
 
 def cuda_milliseconds(call: Callable[[], object]) -> float:
     """The median over repeats, of calls one after the other."""
-    import torch
+    from u2forge.gpu.event_times import event_times_ms
 
-    call()
-    times_ms = []
-    for _ in range(_REPEATS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
+    def calls() -> None:
         for _ in range(_CALLS):
             call()
-        end.record()
-        end.synchronize()
-        times_ms.append(begin.elapsed_time(end) / _CALLS)
-    return float(statistics.median(times_ms))
+
+    call()
+    return float(statistics.median(event_times_ms(calls, repeats=_REPEATS))) / _CALLS
 
 
 @contextmanager
-def _products_in(precision: str) -> Iterator[None]:
+def products_in(precision: str) -> Iterator[None]:
     """Within the block, PyTorch's products of float32 keep all bits, or only those of tensorfloat32."""
     import torch
 

@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from u2forge.engine.engine_entry import device_kind
 from u2forge.engine.layer_time import LayerTime
 from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import choose_engine, profile_layers
@@ -70,7 +71,7 @@ def profile_candidate(candidate: Candidate, *, inferences: int) -> LayerTable:
 
 def _roofline(candidate: Candidate, engine: str, precisions: Sequence[str]) -> Roofline:
     device = candidate.device.lower().partition("/")[0]
-    if device.partition(":")[0] == _NVIDIA or (engine == _NVIDIA and device == "auto"):
+    if device_kind(device) == _NVIDIA or (engine == _NVIDIA and device == "auto"):
         return roofline_of_gpu(precisions, device=_NVIDIA if device == "auto" else device)
     if device in _PROCESSOR and engine != _NVIDIA:
         return roofline_of_this_machine(precisions, threads=candidate.threads)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from u2forge.engine.engine_entry import NVIDIA_KINDS, device_kind
 from u2forge.engine.nvidia_driver import CudaGpu, cuda_number, nvidia_driver
 
 # What engines call it; other GPU names (OpenVINO's GPU.0) are of any maker.
-_DEVICES = ("cuda", "tensorrt", "nvidia")
+_DEVICES = (*NVIDIA_KINDS, "nvidia")
 
 
 class NvidiaGpu:
@@ -45,7 +46,7 @@ class NvidiaGpu:
 
 def runs_on_nvidia(device: str, *, device_name: str) -> bool:
     """Whether that device, as an open engine names it, is an NVIDIA GPU. device_name: what the device calls itself."""
-    kind = _kind(device)
+    kind = device_kind(device)
     return kind in _DEVICES or (kind == "gpu" and "nvidia" in device_name.lower())
 
 
@@ -76,13 +77,9 @@ def open_nvidia_gpu(device: str) -> NvidiaGpu | None:
     return gpu
 
 
-def _kind(device: str) -> str:
-    return device.lower().partition("/")[0].split(".")[0].split(":")[0]
-
-
 def _meant(gpus: Sequence[CudaGpu], device: str) -> CudaGpu | None:
     number = cuda_number(device)
-    if _kind(device) == "gpu":
+    if device_kind(device) == "gpu":
         # OpenVINO counts the GPUs of all makers.
         number = 0 if len(gpus) == 1 else None
     return gpus[number] if number is not None and number < len(gpus) else None
