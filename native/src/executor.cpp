@@ -25,6 +25,10 @@ size_t bytes_of_image(const Buffer& b, const Kernels& kernels) {
 
 // What the second cache of a thread should hold of transformed tiles and sums.
 constexpr int kCacheBytes = 512 * 1024;
+// And of the sums of a direct convolution.
+constexpr int kSumsBytes = 128 * 1024;
+// Of a direct convolution the middle tap first: it alone meets each pixel.
+constexpr int kTaps[] = {4, 0, 1, 2, 3, 5, 6, 7, 8};
 // From here on tiles are dealt to the threads, each with all channels; below, output channels are.
 constexpr int kManyTiles = 300;
 constexpr int kMostColumns = 4;  // vectors of an output block, as packed
@@ -53,27 +57,6 @@ int chunk_of_operands(int chunk, int largest) { return chunk * (32768 / std::max
 Piece piece(int total, int pieces, int index) {
     const int first = static_cast<int>(int64_t{total} * index / pieces);
     return {first, static_cast<int>(int64_t{total} * (index + 1) / pieces) - first};
-}
-
-// Into how many runs of at most `most` pixels a row is cut: the shorter they are, the more of them lie outside of the image
-// whole, shifted left or right, and are left out; and the less each weight that is loaded is used.
-int best_runs(int width, int dilation, int most) {
-    int best = 0;
-    double least = 0;
-    const int fewest = quotient_up(width, most);
-    for (int runs = fewest; runs <= std::min(width, fewest + 3); ++runs) {
-        double cost = 0;
-        for (int r = 0; r < runs; ++r) {
-            const Piece x = piece(width, runs, r);
-            const int taps = 1 + (x.first + x.count > dilation ? 1 : 0) + (x.first + dilation < width ? 1 : 0);
-            cost += taps * (x.count + 0.75);
-        }
-        if (best == 0 || cost < least) {
-            best = runs;
-            least = cost;
-        }
-    }
-    return best;
 }
 
 }  // namespace
@@ -350,7 +333,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const ptrdiff_t position = row * tiles_of_item + kRowPadding;
     const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * tiles_of_item + kRowPadding;
     need_own(kPositions * (position + sums_position));
-    const uint8_t* weights = program_->weights + step.weights;
+    const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
     const auto blocks = output_blocks(target.count, group_bytes);
     const Epilogue finish = epilogue(step, &residual, &pooled);
@@ -363,12 +346,10 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
             {&source, tiles_x, tiles_y, first, count, 0, source.count, transformed, position, row, largest});
         for (const OutputBlock& block : blocks) {
             const ptrdiff_t step_bytes = block.count * 64;
-            for (int p = 0; p < kPositions; ++p) {
-                const Segment segment{transformed + p * position,
-                                      reinterpret_cast<const char*>(weights) + block.weights + p * steps * step_bytes, steps};
-                kernels_.product({&segment, 1, count, block.count, row, step_bytes, sums + p * sums_position, sums_row,
+            for (int p = 0; p < kPositions; ++p)
+                kernels_.product({transformed + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
+                                  block.count, row, step_bytes, sums + p * sums_position, sums_row, false, true,
                                   chunk_of_operands(step.chunk, largest[p / kTile])});
-            }
             kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
                                        block.count, &target, finish});
         }
@@ -478,12 +459,11 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
         const Item& item = items[index];
         char* sums = own(worker);
         const ptrdiff_t step_bytes = item.block.count * 64;
-        for (int p = 0; p < kPositions; ++p) {
-            const Segment segment{transformed + p * position + item.tiles.first * row,
-                                  weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps};
-            kernels_.product({&segment, 1, item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position,
-                              sums_row, chunk_of_operands(step.chunk, largest.of_row[p / kTile])});
-        }
+        for (int p = 0; p < kPositions; ++p)
+            kernels_.product({transformed + p * position + item.tiles.first * row,
+                              weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps,
+                              item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position, sums_row, false,
+                              true, chunk_of_operands(step.chunk, largest.of_row[p / kTile])});
         kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
                                    item.block.first + item.column, item.columns, &target, finish});
     });
@@ -493,57 +473,56 @@ void Session::direct(const Step& step) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
     const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
     const int height = source.height, width = source.width, dilation = step.dilation;
-    // Rows outside of the image are never read, nor columns beyond its own width: such taps are left out.
-    const int border = std::min(dilation, width);
     const int per_block = groups_of_block(kernels_), blocks = quotient_up(source.count, per_block);
-    const int pixel = per_block * kGroup * kernels_.bytes_of_transformed;
-    const ptrdiff_t row = ptrdiff_t{width + 2 * border} * pixel, block = height * row;
-    const ptrdiff_t image_bytes = blocks * block;
+    const int block_bytes = per_block * kGroup * kernels_.bytes_of_transformed;
+    const ptrdiff_t pixel = ptrdiff_t{blocks} * block_bytes + kRowPadding;
+    const ptrdiff_t row = width * pixel, image_bytes = height * row;
     char* copy = shared(image_bytes * images_);
     const int threads = pool_.threads();
     pool_.run(blocks * images_, [&](int item, int) {
-        kernels_.pad_copy({&source, item / blocks, item % blocks, 1, copy + item / blocks * image_bytes, block, row, pixel,
-                           border});
+        kernels_.interleave({&source, item / blocks, item % blocks, 1, copy + item / blocks * image_bytes, block_bytes, row,
+                             pixel});
     });
 
     const int steps = source.count * kGroup * kernels_.bytes_of_transformed / 4;
-    const int steps_of_block = pixel / 4;
     const ptrdiff_t group_bytes = ptrdiff_t{9} * steps * 64;
     const auto output = output_blocks(target.count, group_bytes);
-    const int bands = std::min(height * images_, quotient_up(4 * threads, static_cast<int>(output.size())) + 1);
-    constexpr int most_pixels = 12;
-    const int wide_runs = best_runs(width, dilation, 6), narrow_runs = best_runs(width, dilation, most_pixels);
-    const size_t segment_bytes = sizeof(Segment) * 9 * blocks;
-    need_own(segment_bytes + most_pixels * kMostColumns * 64);
+    const ptrdiff_t sums_row = kMostColumns * 64, sums_line = width * sums_row;
+    const int lines_at_once = std::max(1, static_cast<int>(kSumsBytes / sums_line));
+    const int bands = std::min(height * images_, std::max(quotient_up(4 * threads, static_cast<int>(output.size())) + 1,
+                                                          quotient_up(height * images_, lines_at_once)));
+    need_own(quotient_up(height * images_, bands) * sums_line);
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     const Epilogue finish = epilogue(step, &residual, nullptr);
     pool_.run(static_cast<int>(output.size()) * bands, [&](int item, int worker) {
         const OutputBlock& out = output[item / bands];
         const Piece lines = piece(height * images_, bands, item % bands);
-        auto* segments = reinterpret_cast<Segment*>(own(worker));
-        char* sums = own(worker) + segment_bytes;
-        const ptrdiff_t step_bytes = out.count * 64, sums_row = kMostColumns * 64;
-        const int runs = out.count >= kMostColumns ? wide_runs : narrow_runs;
-        for (int line = lines.first; line < lines.first + lines.count; ++line) {
-            const int image = line / height, y = line % height;
-            for (int r = 0; r < runs; ++r) {
-                const Piece x = piece(width, runs, r);
-                int count = 0;
-                for (int tap = 0; tap < 9; ++tap) {
-                    const int dy = (tap / 3 - 1) * dilation, dx = (tap % 3 - 1) * dilation;
-                    const int from = y + dy, left = x.first + dx;
-                    // Rows and runs outside of the image add nothing.
-                    if (from < 0 || from >= height || left + x.count <= 0 || left >= width) continue;
-                    const char* operand = copy + image * image_bytes + from * row + ptrdiff_t{left + border} * pixel;
-                    const char* w = weights + out.weights + ptrdiff_t{tap} * steps * step_bytes;
-                    for (int b = 0; b < blocks; ++b)
-                        segments[count++] = {operand + b * block, w + b * steps_of_block * step_bytes,
-                                             std::min(steps_of_block, steps - b * steps_of_block)};
-                }
-                kernels_.product({segments, count, x.count, out.count, pixel, step_bytes, sums, sums_row, step.chunk});
-                kernels_.store_sums({sums, sums_row, image, y, x.first, x.count, out.first, out.count, &target, finish});
+        char* sums = own(worker);
+        const ptrdiff_t step_bytes = out.count * 64;
+        // One panel of weights, with all pixels that it meets inside of the image.
+        auto add = [&](int column, int tap, int first) {
+            const int dy = (tap / 3 - 1) * dilation, dx = (tap % 3 - 1) * dilation;
+            const int left = std::max(0, -dx), right = width - std::max(0, dx);
+            if (left >= right) return;
+            const char* panel = weights + out.weights + (ptrdiff_t{tap} * steps + first) * step_bytes + column * 64;
+            bool fetch = true;
+            for (int i = 0; i < lines.count; ++i) {
+                const int image = (lines.first + i) / height, from = (lines.first + i) % height + dy;
+                if (from < 0 || from >= height) continue;
+                kernels_.product({copy + image * image_bytes + from * row + (left + dx) * pixel + first * 4, panel,
+                                  std::min(kernels_.steps_of_panel, steps - first), right - left,
+                                  std::min(kernels_.columns, out.count - column), pixel, step_bytes,
+                                  sums + i * sums_line + left * sums_row + column * 64, sums_row,
+                                  tap != kTaps[0] || first > 0, fetch, step.chunk});
+                fetch = false;
             }
-        }
+        };
+        for (int column = 0; column < out.count; column += kernels_.columns)
+            for (int tap : kTaps)
+                for (int first = 0; first < steps; first += kernels_.steps_of_panel) add(column, tap, first);
+        for (int i = 0; i < lines.count; ++i)
+            kernels_.store_sums({sums + i * sums_line, sums_row, (lines.first + i) / height, (lines.first + i) % height, 0,
+                                 width, out.first, out.count, &target, finish});
     });
 }
 

@@ -1,6 +1,8 @@
 // How each precision stores channels, transformed tiles and sums; and where a group of a blocked tensor lies.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels.h"
 
 // Before a loop of few rounds over an array that is to stay in registers.
@@ -38,16 +40,31 @@ template <class Channel> inline Channel* pixel(const Blocked& b, int image, int 
     return reinterpret_cast<Channel*>(p) + (g % groups_of_block<Channel>)*kGroup;
 }
 
-// A vector of channels to memory and back, by the type that is stored.
-inline void put(float* p, F16 a) { store(p, a); }
+template <class V> using IfReal = std::enable_if_t<V::real>;
+template <class V> using IfLevels = std::enable_if_t<!V::real>;
+
+// By the vector that is wanted.
+template <class Number> inline F16 load(const Number* p, F16) { return load(p); }
+template <class V> inline std::enable_if_t<!V::real, V> load(const int16_t* p, V) { return load_levels<V>(p); }
+inline F16 broadcast(float x, F16) { return broadcast(x); }
+
+// A vector of channels to memory, by the type that is stored.
+template <class V> inline IfReal<V> put(float* p, V a) { store(p, a); }
 inline void put(uint16_t* p, F16 a) { store_bfloat16(p, a); }
 template <class V> inline void put(int16_t* p, V a) { store_levels(p, a); }
-template <class V> inline V get(const float* p) { return load(p); }
-template <class V> inline V get(const int16_t* p) { return load_levels<V>(p); }
 
 inline void prefetch(const char* p) {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(p);
+#else
+    (void)p;
+#endif
+}
+
+// Into the second cache.
+inline void prefetch_far(const char* p) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p, 0, 2);
 #else
     (void)p;
 #endif

@@ -49,20 +49,18 @@ struct TransformInput {
     uint16_t* largest;             // of kTile rows of positions, raised to the largest magnitude; of kernels that flush
 };
 
-// `rows` × `columns` vectors of 16: sums over the segments of operand rows times weights.
-struct Segment {
+// `rows` × `columns` vectors of 16: sums of operand rows times weights. More: added to what `result` holds. Fetch: the
+// weights that lie behind these are next.
+struct Product {
     const char* operand;  // of the first row; four bytes a step
     const char* weights;
     int steps;
-};
-struct Product {
-    const Segment* segments;
-    int count;
     int rows, columns;
     ptrdiff_t operand_row;   // bytes
     ptrdiff_t weights_step;  // bytes
     char* result;            // 64 bytes a vector
     ptrdiff_t result_row;    // bytes
+    bool more, fetch;
     int chunk;               // of kernels that flush
 };
 
@@ -86,14 +84,13 @@ struct StoreSums {
     Epilogue epilogue;
 };
 
-// Pixels of groups [first_group, first_group + groups) into a dense copy, `border` zeros left and right of each row: blocks of
-// `pixel` bytes a pixel; 16-bit levels two groups a block, floats one, as bfloat16 where the products want it.
-struct PadCopy {
+// Pixels of some blocks into a copy where a pixel's channels lie one behind the other; 16-bit levels two groups a block,
+// floats one, as bfloat16 where the products want it.
+struct Interleave {
     const Blocked* source;
     int image, first_block, blocks;
-    char* copy;
-    ptrdiff_t block, row;
-    int pixel, border;
+    char* copy;                    // of that image
+    ptrdiff_t block, row, pixel;   // bytes
 };
 
 struct FirstConvolution {
@@ -133,11 +130,12 @@ struct Kernels {
     int bytes_of_channel;      // in blocked tensors
     int bytes_of_transformed;  // in transformed tiles and padded copies
     int columns;               // vectors of a product that are computed side by side
+    int steps_of_panel;        // whose weights, of so many columns, stay in the first cache
     void (*transform_input)(const TransformInput&);
     void (*product)(const Product&);
     void (*transform_output)(const TransformOutput&);
     void (*store_sums)(const StoreSums&);
-    void (*pad_copy)(const PadCopy&);
+    void (*interleave)(const Interleave&);
     void (*first_convolution)(const FirstConvolution&);
     void (*side_convolution)(const SideConvolution&);
     void (*resize)(const Resize&);

@@ -1,41 +1,29 @@
-// What is not a product: padded copies, the first and the side convolutions, resizing, pooling, adding, copying.
+// What is not a product: copies, the first and the side convolutions, resizing, pooling, adding, copying.
 #pragma once
 
 #include "kernel_types.h"
 
 namespace u2forge::U2FORGE_LEVEL {
 
-template <class P> void pad_copy(const PadCopy& a) {
+template <class P> void interleave(const Interleave& a) {
     using Channel = typename P::Channel;
     using Transformed = typename P::Transformed;
     const Blocked& b = *a.source;
     constexpr int per_block = groups_of_block<Channel>;
-    auto clear = [&](char* p, int pixels) {
-        for (ptrdiff_t i = 0; i < ptrdiff_t{pixels} * a.pixel; ++i) p[i] = 0;
-    };
-    for (int block = a.first_block; block < a.first_block + a.blocks; ++block) {
-        char* out = a.copy + block * a.block;
-        for (int y = 0; y < b.height; ++y) {
-            char* row = out + y * a.row;
-            clear(row, a.border);
-            clear(row + ptrdiff_t{a.border + b.width} * a.pixel, a.border);
+    for (int block = a.first_block; block < a.first_block + a.blocks; ++block)
+        for (int y = 0; y < b.height; ++y)
             for (int x = 0; x < b.width; ++x) {
-                char* p = row + ptrdiff_t{a.border + x} * a.pixel;
+                char* p = a.copy + block * a.block + y * a.row + x * a.pixel;
                 for (int g = 0; g < per_block; ++g) {
                     auto* to = reinterpret_cast<Transformed*>(p) + g * kGroup;
                     const int group = block * per_block + g;
-                    if (group >= b.count) {
-                        for (int c = 0; c < kGroup; ++c) to[c] = 0;
-                        continue;
-                    }
+                    if (group >= b.count) break;
                     const Channel* from = pixel<Channel>(b, a.image, group, y, x);
                     if constexpr (sizeof(Channel) == 2) store_levels(to, load_levels<S16>(from));
                     else if constexpr (sizeof(Transformed) == 2) store_bfloat16(to, load(from));
                     else store(to, load(from));
                 }
             }
-        }
-    }
 }
 
 template <class Channel, int Pixels, int Columns>
@@ -201,8 +189,8 @@ template <class P> void pool(const Rows& a) {
             Channel* out = pixel<Channel>(*a.target, a.image, g, y, 0);
             for (int x = 0; x < a.target->width; ++x) {
                 const int right = 2 * x + 1 < a.source->width ? 2 * x + 1 : 2 * x;
-                const V top = max(get<V>(upper + 2 * x * step), get<V>(upper + right * step));
-                put(out + x * step, max(top, max(get<V>(lower + 2 * x * step), get<V>(lower + right * step))));
+                const V top = max(load(upper + 2 * x * step, V{}), load(upper + right * step, V{}));
+                put(out + x * step, max(top, max(load(lower + 2 * x * step, V{}), load(lower + right * step, V{}))));
             }
         }
     });
@@ -235,7 +223,7 @@ template <class P> void copy(const Rows& a) {
         for (int y = a.first_row; y < a.first_row + a.rows; ++y) {
             const Channel* in = pixel<Channel>(*a.source, a.image, g, y, 0);
             Channel* out = pixel<Channel>(*a.target, a.image, g, y, 0);
-            for (int x = 0; x < a.target->width; ++x) put(out + x * step, get<V>(in + x * step));
+            for (int x = 0; x < a.target->width; ++x) put(out + x * step, load(in + x * step, V{}));
         }
     });
 }

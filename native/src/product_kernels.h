@@ -5,22 +5,32 @@
 
 namespace u2forge::U2FORGE_LEVEL {
 
-template <class P, int Rows, int Columns> void sum_rows(const Product& a, ptrdiff_t from_row, ptrdiff_t from_column) {
+// Steps [first_step, first_step + steps) of some rows and columns, added to what the result holds where `more`. Fetch: the
+// weights of as many steps behind them are brought nearer meanwhile.
+template <class P, int Rows, int Columns, bool Fetch>
+void sum_rows(const Product& a, ptrdiff_t from_row, ptrdiff_t from_column, ptrdiff_t first_step, int steps, bool more) {
     using Accumulator = typename P::Accumulator;
     using Result = typename P::Result;
     char* result = a.result + from_row * a.result_row + from_column * 64;
+    const char* operand = a.operand + from_row * a.operand_row + first_step * 4;
+    const char* weights = a.weights + from_column * 64 + first_step * a.weights_step;
+    const ptrdiff_t next_panel = steps * a.weights_step;
     Accumulator sums[Rows][Columns];
-    auto clear = [&] {
+    auto each_sum = [&](auto act) {
         U2FORGE_UNROLL
         for (int r = 0; r < Rows; ++r)
             U2FORGE_UNROLL
-            for (int c = 0; c < Columns; ++c) sums[r][c] = P::zero();
+            for (int c = 0; c < Columns; ++c)
+                act(sums[r][c], reinterpret_cast<Result*>(result + r * a.result_row + c * 64));
     };
-    auto add = [&](const char* operand, const char* weights, int steps) {
-        for (int k = 0; k < steps; ++k) {
+    auto add = [&](int count) {
+        for (int k = 0; k < count; ++k) {
             decltype(P::columns(weights)) columns[Columns];
             U2FORGE_UNROLL
             for (int c = 0; c < Columns; ++c) columns[c] = P::columns(weights + c * 64);
+            if constexpr (Fetch)
+                U2FORGE_UNROLL
+                for (int c = 0; c < Columns; ++c) prefetch_far(weights + next_panel + c * 64);
             U2FORGE_UNROLL
             for (int r = 0; r < Rows; ++r) {
                 const auto value = P::operand(operand + r * a.operand_row);
@@ -31,60 +41,57 @@ template <class P, int Rows, int Columns> void sum_rows(const Product& a, ptrdif
             weights += a.weights_step;
         }
     };
-    auto each_result = [&](auto put) {
-        U2FORGE_UNROLL
-        for (int r = 0; r < Rows; ++r)
-            U2FORGE_UNROLL
-            for (int c = 0; c < Columns; ++c)
-                put(reinterpret_cast<Result*>(result + r * a.result_row + c * 64), sums[r][c]);
-    };
+    auto clear = [](Accumulator& sum, const Result*) { sum = P::zero(); };
     if constexpr (P::flushes) {
-        bool first = true;
-        for (int s = 0; s < a.count; ++s) {
-            const Segment& segment = a.segments[s];
-            for (int k = 0; k < segment.steps; k += a.chunk) {
-                clear();
-                add(segment.operand + from_row * a.operand_row + k * 4,
-                    segment.weights + from_column * 64 + k * a.weights_step,
-                    segment.steps - k < a.chunk ? segment.steps - k : a.chunk);
-                if (first) each_result([](Result* p, Accumulator sum) { P::put(p, sum); });
-                else each_result([](Result* p, Accumulator sum) { P::put_more(p, sum); });
-                first = false;
-            }
+        for (int done = 0; done < steps; done += a.chunk) {
+            each_sum(clear);
+            add(steps - done < a.chunk ? steps - done : a.chunk);
+            if (done > 0 || more) each_sum([](Accumulator sum, Result* p) { P::put_more(p, sum); });
+            else each_sum([](Accumulator sum, Result* p) { P::put(p, sum); });
         }
     } else {
-        clear();
-        for (int s = 0; s < a.count; ++s) {
-            const Segment& segment = a.segments[s];
-            add(segment.operand + from_row * a.operand_row, segment.weights + from_column * 64, segment.steps);
-        }
-        each_result([](Result* p, Accumulator sum) { P::put(p, sum); });
+        if (more) each_sum([](Accumulator& sum, const Result* p) { sum = P::held(p); });
+        else each_sum(clear);
+        add(steps);
+        each_sum([](Accumulator sum, Result* p) { P::put(p, sum); });
     }
 }
 
-template <class P, int Columns, int Rows> inline void sum_some_rows(const Product& a, int rows, int from, int column) {
-    if (rows == Rows) sum_rows<P, Rows, Columns>(a, from, column);
-    else if constexpr (Rows > 1) sum_some_rows<P, Columns, Rows - 1>(a, rows, from, column);
+template <class P, int Columns, int Rows>
+inline void sum_some_rows(const Product& a, int rows, int from, int column, int first_step, int steps, bool more) {
+    if (rows == Rows) {
+        const bool fetch = fetches_weights && a.fetch && from == 0;
+        const auto sum = fetch ? sum_rows<P, Rows, Columns, true> : sum_rows<P, Rows, Columns, false>;
+        sum(a, from, column, first_step, steps, more);
+    } else if constexpr (Rows > 1) {
+        sum_some_rows<P, Columns, Rows - 1>(a, rows, from, column, first_step, steps, more);
+    }
 }
 
 // Rows are dealt out evenly: 25 as five times 5, not four times 6 and one.
-template <class P, int Columns> inline void sum_columns(const Product& a, int column) {
+template <class P, int Columns>
+inline void sum_columns(const Product& a, int column, int first_step, int steps, bool more) {
     constexpr int most = rows_of_product<Columns>;
     const int runs = (a.rows + most - 1) / most;
     for (int run = 0, from = 0; run < runs; ++run) {
         const int rows = (a.rows - from) / (runs - run);
-        sum_some_rows<P, Columns, most>(a, rows, from, column);
+        sum_some_rows<P, Columns, most>(a, rows, from, column, first_step, steps, more);
         from += rows;
     }
 }
 
+// Weights are taken panel by panel: those of one stay in the first cache while all rows are summed.
 template <class P> void product(const Product& a) {
-    int column = 0;
-    if constexpr (columns_of_product >= 4)
-        for (; a.columns - column >= 4; column += 4) sum_columns<P, 4>(a, column);
-    if constexpr (columns_of_product >= 2)
-        for (; a.columns - column >= 2; column += 2) sum_columns<P, 2>(a, column);
-    for (; column < a.columns; ++column) sum_columns<P, 1>(a, column);
+    for (int first = 0; first < a.steps; first += steps_of_panel) {
+        const int steps = a.steps - first < steps_of_panel ? a.steps - first : steps_of_panel;
+        const bool more = a.more || first > 0;
+        int column = 0;
+        if constexpr (columns_of_product >= 4)
+            for (; a.columns - column >= 4; column += 4) sum_columns<P, 4>(a, column, first, steps, more);
+        if constexpr (columns_of_product >= 2)
+            for (; a.columns - column >= 2; column += 2) sum_columns<P, 2>(a, column, first, steps, more);
+        for (; column < a.columns; ++column) sum_columns<P, 1>(a, column, first, steps, more);
+    }
 }
 
 }  // namespace u2forge::U2FORGE_LEVEL

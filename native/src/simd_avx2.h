@@ -11,8 +11,12 @@ namespace u2forge::U2FORGE_LEVEL {
 // 16 registers: 6 rows of one column vector, which is two of them.
 template <int Columns> constexpr int rows_of_product = 6;
 constexpr int columns_of_product = 1;
+constexpr int steps_of_panel = 256;  // 16 KB of weights
+constexpr bool fetches_weights = true;  // 5 to 8 % of the layers whose weights no cache holds
 
 struct F16 {
+    static constexpr bool real = true;
+    static constexpr int count = 16;
     __m256 a, b;
 };
 inline F16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -33,6 +37,23 @@ inline float sum(F16 x) {
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+struct F8 {
+    static constexpr bool real = true;
+    static constexpr int count = 8;
+    __m256 v;
+};
+inline F8 load(const float* p, F8) { return {_mm256_loadu_ps(p)}; }
+inline F8 load(const int32_t* p, F8) { return {_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)p))}; }
+inline F8 load(const int16_t* p, F8) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i*)p)))};
+}
+inline F8 broadcast(float x, F8) { return {_mm256_set1_ps(x)}; }
+inline F8 operator+(F8 x, F8 y) { return {_mm256_add_ps(x.v, y.v)}; }
+inline F8 operator-(F8 x, F8 y) { return {_mm256_sub_ps(x.v, y.v)}; }
+inline F8 fma(F8 x, F8 y, F8 z) { return {_mm256_fmadd_ps(x.v, y.v, z.v)}; }
+inline F8 max(F8 x, F8 y) { return {_mm256_max_ps(x.v, y.v)}; }
+inline void store(float* p, F8 x) { _mm256_storeu_ps(p, x.v); }
+
 inline F16 load(const int32_t* p) {
     return {_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)p)),
             _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)(p + 8)))};
@@ -50,6 +71,11 @@ inline void store(int16_t* p, F16 x) {
     const __m256i mixed = _mm256_packs_epi32(levels_of(x.a), levels_of(x.b));
     _mm256_storeu_si256((__m256i*)p, _mm256_permute4x64_epi64(mixed, 0xd8));
 }
+inline void store(int16_t* p, F8 x) {
+    const __m256i levels = levels_of(x.v);
+    const __m128i eight = _mm_packs_epi32(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
+    _mm_storeu_si128((__m128i*)p, eight);
+}
 inline __m256i bfloat16_bits(__m256 x) {
     const __m256i bits = _mm256_castps_si256(x);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -62,15 +88,18 @@ inline void store_bfloat16(uint16_t* p, F16 x) {
 
 // Integers of 16 bits, of one group (S16) or of two (S32); sums wrap.
 struct S16 {
-    static constexpr int groups = 1;
+    static constexpr bool real = false;
+    static constexpr int count = 16;
     __m256i v;
 };
 struct S32 {
-    static constexpr int groups = 2;
+    static constexpr bool real = false;
+    static constexpr int count = 32;
     __m256i a, b;
 };
-// What a transform works on: of two groups, the 36 pixels of a tile are too many for 16 registers.
+// What transforms work on: of more, six rows of a tile would be too many for 16 registers.
 using LevelsAtOnce = S16;
+using FloatsAtOnce = F8;
 template <class V> V load_levels(const int16_t* p);
 template <> inline S16 load_levels<S16>(const int16_t* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
 template <> inline S32 load_levels<S32>(const int16_t* p) {
@@ -167,6 +196,7 @@ struct Float32Product {
     static Accumulator add(Accumulator sum, __m256 x, F16 y) {
         return {_mm256_fmadd_ps(x, y.a, sum.a), _mm256_fmadd_ps(x, y.b, sum.b)};
     }
+    static Accumulator held(const Result* p) { return load(p); }
     static void put(Result* p, Accumulator sum) { store(p, sum); }
 };
 
@@ -182,6 +212,7 @@ struct Int16Product {
     static Accumulator add(Accumulator sum, __m256i x, Integers y) {
         return {_mm256_dpwssds_avx_epi32(sum.a, x, y.a), _mm256_dpwssds_avx_epi32(sum.b, x, y.b)};
     }
+    static Accumulator held(const Result* p) { return load_integers(reinterpret_cast<const char*>(p)); }
     static void put(Result* p, Accumulator sum) {
         _mm256_storeu_si256((__m256i*)p, sum.a);
         _mm256_storeu_si256((__m256i*)(p + 8), sum.b);

@@ -11,8 +11,14 @@ namespace u2forge::U2FORGE_LEVEL {
 // How many rows of a product fit into the 32 registers, by the number of column vectors.
 template <int Columns> constexpr int rows_of_product = Columns == 4 ? 6 : 12;
 constexpr int columns_of_product = 4;
+// All steps: six rows of four vectors use each weight that is loaded often enough for the second cache to follow, and
+// fetching weights ahead gained nothing there.
+constexpr int steps_of_panel = 1 << 20;
+constexpr bool fetches_weights = false;
 
 struct F16 {
+    static constexpr bool real = true;
+    static constexpr int count = 16;
     __m512 v;
 };
 inline F16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -51,14 +57,18 @@ inline void store_bfloat16(uint16_t* p, F16 a) {
 
 // Integers of 16 bits, of one group (S16) or of two (S32); sums wrap.
 struct S16 {
-    static constexpr int groups = 1;
+    static constexpr bool real = false;
+    static constexpr int count = 16;
     __m256i v;
 };
 struct S32 {
-    static constexpr int groups = 2;
+    static constexpr bool real = false;
+    static constexpr int count = 32;
     __m512i v;
 };
-using LevelsAtOnce = S32;  // what a transform works on
+// What transforms work on.
+using LevelsAtOnce = S32;
+using FloatsAtOnce = F16;
 template <class V> V load_levels(const int16_t* p);
 template <> inline S16 load_levels<S16>(const int16_t* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
 template <> inline S32 load_levels<S32>(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
@@ -155,6 +165,7 @@ struct Float32Product {
     static __m512 operand(const char* p) { return _mm512_set1_ps(*reinterpret_cast<const float*>(p)); }
     static __m512 columns(const char* p) { return _mm512_loadu_ps(p); }
     static Accumulator add(Accumulator sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
+    static Accumulator held(const Result* p) { return _mm512_loadu_ps(p); }
     static void put(Result* p, Accumulator sum) { _mm512_storeu_ps(p, sum); }
 };
 
@@ -169,6 +180,7 @@ struct Bfloat16Product {
     static Accumulator add(Accumulator sum, __m512i a, __m512i b) {
         return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
     }
+    static Accumulator held(const Result* p) { return _mm512_loadu_ps(p); }
     static void put(Result* p, Accumulator sum) { _mm512_storeu_ps(p, sum); }
 };
 #define U2FORGE_BFLOAT16 1
@@ -184,6 +196,7 @@ struct Int16Product {
     static __m512i operand(const char* p) { return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
     static __m512i columns(const char* p) { return _mm512_loadu_si512(p); }
     static Accumulator add(Accumulator sum, __m512i a, __m512i b) { return _mm512_dpwssds_epi32(sum, a, b); }
+    static Accumulator held(const Result* p) { return _mm512_loadu_si512(p); }
     static void put(Result* p, Accumulator sum) { _mm512_storeu_si512(p, sum); }
 };
 #else

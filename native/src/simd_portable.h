@@ -10,8 +10,12 @@ namespace u2forge::U2FORGE_LEVEL {
 
 template <int Columns> constexpr int rows_of_product = 2;
 constexpr int columns_of_product = 1;
+constexpr int steps_of_panel = 32;
+constexpr bool fetches_weights = false;
 
 struct F16 {
+    static constexpr bool real = true;
+    static constexpr int count = 16;
     float v[16];
 };
 template <class Function> inline F16 each(Function f) {
@@ -68,24 +72,26 @@ inline void store_bfloat16(uint16_t* p, F16 a) {
 }
 
 // Integers of 16 bits, of one group (S16) or of two (S32); sums wrap.
-template <int Groups> struct Levels {
-    static constexpr int groups = Groups;
-    static constexpr int size = 16 * Groups;
-    int16_t v[size];
+template <int Count> struct Levels {
+    static constexpr bool real = false;
+    static constexpr int count = Count;
+    int16_t v[count];
 };
-using S16 = Levels<1>;
-using S32 = Levels<2>;
+using S16 = Levels<16>;
+using S32 = Levels<32>;
 template <int G, class Function> inline Levels<G> each_level(Function f) {
     Levels<G> r;
-    for (int i = 0; i < Levels<G>::size; ++i) r.v[i] = static_cast<int16_t>(static_cast<uint16_t>(f(i)));
+    for (int i = 0; i < Levels<G>::count; ++i) r.v[i] = static_cast<int16_t>(static_cast<uint16_t>(f(i)));
     return r;
 }
-using LevelsAtOnce = S32;  // what a transform works on
+// What transforms work on.
+using LevelsAtOnce = S32;
+using FloatsAtOnce = F16;
 template <class V> inline V load_levels(const int16_t* p) {
-    return each_level<V::groups>([&](int i) { return p[i]; });
+    return each_level<V::count>([&](int i) { return p[i]; });
 }
 template <class V> inline V broadcast_level(int16_t x) {
-    return each_level<V::groups>([&](int) { return x; });
+    return each_level<V::count>([&](int) { return x; });
 }
 template <int G> inline void store_levels(int16_t* p, Levels<G> a) { std::memcpy(p, a.v, sizeof a.v); }
 template <int G> inline Levels<G> operator+(Levels<G> a, Levels<G> b) {
@@ -113,7 +119,7 @@ template <class V> struct PairsOf {
     V a, b;
 };
 template <class V> struct Wide {
-    int32_t v[V::size];
+    int32_t v[V::count];
 };
 template <class V> inline PairsOf<V> in_pairs(V a, V b) { return {a, b}; }
 template <class V> inline Wide<V> wide(int32_t x) {
@@ -123,20 +129,20 @@ template <class V> inline Wide<V> wide(int32_t x) {
 }
 // first · a + second · b, of pairs (a, b), plus `sum`.
 template <class V> inline Wide<V> dot(Wide<V> sum, PairsOf<V> pairs, int first, int second) {
-    for (int i = 0; i < V::size; ++i) sum.v[i] += first * pairs.a.v[i] + second * pairs.b.v[i];
+    for (int i = 0; i < V::count; ++i) sum.v[i] += first * pairs.a.v[i] + second * pairs.b.v[i];
     return sum;
 }
 template <class V> inline Wide<V> operator+(Wide<V> a, Wide<V> b) {
-    for (int i = 0; i < V::size; ++i) a.v[i] += b.v[i];
+    for (int i = 0; i < V::count; ++i) a.v[i] += b.v[i];
     return a;
 }
 template <class V> inline Wide<V> operator-(Wide<V> a, Wide<V> b) {
-    for (int i = 0; i < V::size; ++i) a.v[i] -= b.v[i];
+    for (int i = 0; i < V::count; ++i) a.v[i] -= b.v[i];
     return a;
 }
 // Shifted right by N, and held within 16 bits.
 template <int N, class V> inline V narrowed(Wide<V> a) {
-    return each_level<V::groups>([&](int i) {
+    return each_level<V::count>([&](int i) {
         const int32_t x = a.v[i] >> N;
         return x > INT16_MAX ? INT16_MAX : x < INT16_MIN ? INT16_MIN : x;
     });
@@ -154,6 +160,7 @@ struct Float32Product {
     }
     static F16 columns(const char* p) { return load(reinterpret_cast<const float*>(p)); }
     static Accumulator add(Accumulator sum, float a, F16 b) { return fma(broadcast(a), b, sum); }
+    static Accumulator held(const Result* p) { return load(p); }
     static void put(Result* p, Accumulator sum) { store(p, sum); }
 };
 
@@ -192,6 +199,7 @@ struct Bfloat16Product {
             return sum.v[i] + widened(a.v[0]) * widened(b.v[2 * i]) + widened(a.v[1]) * widened(b.v[2 * i + 1]);
         });
     }
+    static Accumulator held(const Result* p) { return load(p); }
     static void put(Result* p, Accumulator sum) { store(p, sum); }
 };
 #define U2FORGE_BFLOAT16 1
@@ -214,6 +222,11 @@ struct Int16Product {
             const int64_t exact = sum.v[i] + product(a.v[0], b.v[2 * i]) + product(a.v[1], b.v[2 * i + 1]);
             sum.v[i] = static_cast<int32_t>(exact > INT32_MAX ? INT32_MAX : exact < INT32_MIN ? INT32_MIN : exact);
         }
+        return sum;
+    }
+    static Accumulator held(const Result* p) {
+        Accumulator sum;
+        std::memcpy(sum.v, p, sizeof sum.v);
         return sum;
     }
     static void put(Result* p, Accumulator sum) { std::memcpy(p, sum.v, sizeof sum.v); }

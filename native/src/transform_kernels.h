@@ -15,11 +15,11 @@ template <class Channel> inline const Channel* next(const Channel* p, ptrdiff_t 
 }
 
 // Bᵀ times six values.
-inline void input_rows(const F16 d[6], F16 t[6]) {
-    const F16 four = broadcast(4.0f), minus_four = broadcast(-4.0f), minus_five = broadcast(-5.0f);
-    const F16 two = broadcast(2.0f), minus_two = broadcast(-2.0f);
-    const F16 even = fma(minus_four, d[2], d[4]), odd = fma(minus_four, d[1], d[3]);
-    const F16 f = d[4] - d[2], g = d[3] - d[1];
+template <class V> inline IfReal<V> input_rows(const V d[6], V t[6]) {
+    const V four = broadcast(4.0f, V{}), minus_four = broadcast(-4.0f, V{}), minus_five = broadcast(-5.0f, V{});
+    const V two = broadcast(2.0f, V{}), minus_two = broadcast(-2.0f, V{});
+    const V even = fma(minus_four, d[2], d[4]), odd = fma(minus_four, d[1], d[3]);
+    const V f = d[4] - d[2], g = d[3] - d[1];
     t[0] = fma(four, d[0], fma(minus_five, d[2], d[4]));
     t[1] = even + odd;
     t[2] = even - odd;
@@ -29,7 +29,7 @@ inline void input_rows(const F16 d[6], F16 t[6]) {
 }
 
 // The same in 16 bits: what wraps on the way unwraps, as the results fit.
-template <class V> inline void input_rows(const V d[6], V t[6]) {
+template <class V> inline IfLevels<V> input_rows(const V d[6], V t[6]) {
     const V even = d[4] - shift_left<2>(d[2]), odd = d[3] - shift_left<2>(d[1]);
     const V f = d[4] - d[2], g = d[3] - d[1], twice = shift_left<1>(g);
     t[0] = shift_left<2>(d[0]) + (even - d[2]);
@@ -44,7 +44,7 @@ template <class V> inline void input_rows(const V d[6], V t[6]) {
 // within 16 bits. src/u2forge/native/int16_scales.py says which patterns can saturate.
 constexpr int kShift = 3;
 
-template <int Shift, class V> inline void rounded_rows(const V d[6], V t[6]) {
+template <int Shift, class V> inline IfLevels<V> rounded_rows(const V d[6], V t[6]) {
     const auto outer = in_pairs(d[0], d[5]), odd = in_pairs(d[1], d[3]), even = in_pairs(d[2], d[4]);
     constexpr int fine = Shift - 1;
     const Wide<V> none = wide<V>(0), half = wide<V>(1 << Shift >> 1), fine_half = wide<V>(1 << fine >> 1);
@@ -57,7 +57,7 @@ template <int Shift, class V> inline void rounded_rows(const V d[6], V t[6]) {
     t[4] = narrowed<fine>(f - g);
     t[5] = narrowed<Shift>(dot(dot(half, odd, 4, -5), outer, 0, 1));
 }
-template <int Shift> inline void rounded_rows(const F16 d[6], F16 t[6]) { input_rows(d, t); }
+template <int Shift, class V> inline IfReal<V> rounded_rows(const V d[6], V t[6]) { input_rows(d, t); }
 
 // Tracked: `largest` of each row is raised to the largest magnitude that is stored.
 template <bool Tracked, class V, class Transformed>
@@ -115,9 +115,9 @@ template <class P> void transform_input(const TransformInput& a) {
                 for (int i = 0; i < kTile; ++i)
                     U2FORGE_UNROLL
                     for (int j = 0; j < kTile; ++j)
-                        d[i][j] = get<V>(next(p + part * kGroup, i * b.row + j * kPixel));
+                        d[i][j] = load(next(p + part * V::count, i * b.row + j * kPixel), V{});
                 transform_tile<tracked, V, Transformed>(
-                    d, a.transformed + t * a.row + (group + part) * kGroup * static_cast<int>(sizeof(Transformed)),
+                    d, a.transformed + t * a.row + (group * kGroup + part * V::count) * static_cast<int>(sizeof(Transformed)),
                     a.position, largest_of_row);
             }
         }
@@ -130,9 +130,10 @@ template <class P> void transform_input(const TransformInput& a) {
     if constexpr (groups_of_block<Channel> == 2)
         each_group<Channel>(
             b, a.first_group, a.groups, [&](int g) { groups(S16{}, g, 1); },
-            [&](int g) { groups(LevelsAtOnce{}, g, 2 / LevelsAtOnce::groups); });
+            [&](int g) { groups(LevelsAtOnce{}, g, 2 * kGroup / LevelsAtOnce::count); });
     else
-        for (int g = a.first_group; g < a.first_group + a.groups; ++g) groups(F16{}, g, 1);
+        for (int g = a.first_group; g < a.first_group + a.groups; ++g)
+            groups(FloatsAtOnce{}, g, kGroup / FloatsAtOnce::count);
 }
 
 // Transformed weights of 16 bits are scaled, so that those of all positions are of like size: rows and columns 3 and 4 by
@@ -140,53 +141,54 @@ template <class P> void transform_input(const TransformInput& a) {
 constexpr float kInner = 2.0f, kLast = 0.25f;
 
 // Aᵀ times six values, the fourth and fifth of which are kInner times too large, the last kLast times.
-template <bool Scaled> inline void output_rows(const F16 m[6], F16 o[4]) {
+template <bool Scaled, class V> inline void output_rows(const V m[6], V o[4]) {
     constexpr float inner = Scaled ? kInner : 1.0f, last = Scaled ? kLast : 1.0f;
-    const F16 s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
-    o[0] = fma(broadcast(1 / inner), s2, m[0] + s);
-    o[1] = fma(broadcast(2 / inner), d2, d);
-    o[2] = fma(broadcast(4 / inner), s2, s);
-    o[3] = fma(broadcast(1 / last), m[5], fma(broadcast(8 / inner), d2, d));
+    const V s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
+    o[0] = fma(broadcast(1 / inner, V{}), s2, m[0] + s);
+    o[1] = fma(broadcast(2 / inner, V{}), d2, d);
+    o[2] = fma(broadcast(4 / inner, V{}), s2, s);
+    o[3] = fma(broadcast(1 / last, V{}), m[5], fma(broadcast(8 / inner, V{}), d2, d));
 }
 
-// What is done to 16 sums on their way to memory. Of 16-bit levels, `store` rectifies by itself where nothing is added.
-template <class Channel> struct Finish {
+// What is done to the sums of some channels on their way to memory. Of 16-bit levels, `store` rectifies by itself where
+// nothing is added.
+template <class Channel, class V> struct Finish {
     static constexpr bool multiplied = sizeof(Channel) == 2;
-    F16 multiplier, addend, residual_multiplier;
-    Finish(const Epilogue& e, int group) {
-        addend = load(e.addend + group * kGroup);
+    V multiplier, addend, residual_multiplier;
+    Finish(const Epilogue& e, int channel) {
+        addend = load(e.addend + channel, V{});
         if constexpr (multiplied) {
-            multiplier = load(e.multiplier + group * kGroup);
-            residual_multiplier = e.residual ? load(e.residual_multiplier + group * kGroup) : multiplier;
+            multiplier = load(e.multiplier + channel, V{});
+            residual_multiplier = e.residual ? load(e.residual_multiplier + channel, V{}) : multiplier;
         }
     }
-    F16 scaled(F16 sum) const {
+    V scaled(V sum) const {
         if constexpr (multiplied) return fma(sum, multiplier, addend);
         else return sum + addend;
     }
-    F16 operator()(F16 sum) const {
+    V operator()(V sum) const {
         if constexpr (multiplied) return scaled(sum);
-        else return max(scaled(sum), broadcast(0.0f));
+        else return max(scaled(sum), broadcast(0.0f, V{}));
     }
-    F16 operator()(F16 sum, const Channel* residual) const {
-        const F16 rectified = max(scaled(sum), broadcast(0.0f));
-        if constexpr (multiplied) return fma(load(residual), residual_multiplier, rectified);
-        else return rectified + load(residual);
+    V operator()(V sum, const Channel* residual) const {
+        const V rectified = max(scaled(sum), broadcast(0.0f, V{}));
+        if constexpr (multiplied) return fma(load(residual, V{}), residual_multiplier, rectified);
+        else return rectified + load(residual, V{});
     }
 };
 
 // AᵀM's four rows of six, finished and stored: `rows` and `columns` of the tile lie in the image. Whole: all of it.
-template <bool Whole, bool Added, bool Pooled, class Channel>
-inline void put_tile(const F16 half[kStep][kTile], const Finish<Channel>& finish, Channel* to, ptrdiff_t row,
+template <bool Whole, bool Added, bool Pooled, class Channel, class V>
+inline void put_tile(const V half[kStep][kTile], const Finish<Channel, V>& finish, Channel* to, ptrdiff_t row,
                      const Channel* residual, ptrdiff_t residual_row, Channel* pooled, ptrdiff_t pooled_row, int rows,
                      int columns) {
-    const F16 none = broadcast(0.0f);
-    F16 above[2] = {none, none};
+    const V none = broadcast(0.0f, V{});
+    V above[2] = {none, none};
     U2FORGE_UNROLL
     for (int i = 0; i < kStep; ++i) {
         if (!Whole && i >= rows) break;
-        F16 o[kStep];
-        output_rows<Finish<Channel>::multiplied>(half[i], o);
+        V o[kStep];
+        output_rows<Finish<Channel, V>::multiplied>(half[i], o);
         U2FORGE_UNROLL
         for (int j = 0; j < kStep; ++j) {
             if (!Whole && j >= columns) {
@@ -199,7 +201,7 @@ inline void put_tile(const F16 half[kStep][kTile], const Finish<Channel>& finish
             store(next(to, i * row + j * kPixel), o[j]);
         }
         if constexpr (Pooled) {
-            const F16 pair[2] = {max(o[0], o[1]), max(o[2], o[3])};
+            const V pair[2] = {max(o[0], o[1]), max(o[2], o[3])};
             if (i % 2 == 0) {
                 above[0] = pair[0];
                 above[1] = pair[1];
@@ -215,33 +217,34 @@ inline void put_tile(const F16 half[kStep][kTile], const Finish<Channel>& finish
 template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput& a) {
     using Channel = typename P::Channel;
     using Result = typename P::Product::Result;
+    using V = FloatsAtOnce;
     const Blocked& target = *a.target;
     const Blocked* residual = a.epilogue.residual;
     const Blocked* pooled = a.epilogue.pooled;
     const int per_image = a.tiles_x * a.tiles_y;
-    for (int g = 0; g < a.groups; ++g) {
-        const int group = a.first_group + g;
-        const Finish<Channel> finish(a.epilogue, group);
+    for (int channel = 0; channel < a.groups * kGroup; channel += V::count) {
+        const int group = a.first_group + channel / kGroup, part = channel % kGroup;
+        const Finish<Channel, V> finish(a.epilogue, a.first_group * kGroup + channel);
         for (int t = 0; t < a.tiles; ++t) {
             const int tile = a.first_tile + t, image = tile / per_image, place = tile % per_image;
             const int y = place / a.tiles_x * kStep, x = place % a.tiles_x * kStep;
             const int rows = target.height - y < kStep ? target.height - y : kStep;
             const int columns = target.width - x < kStep ? target.width - x : kStep;
-            const char* m = a.products + t * a.row + g * 64;
-            F16 half[kStep][kTile];  // [y][j]
+            const char* m = a.products + t * a.row + channel * 4;
+            V half[kStep][kTile];  // [y][j]
             U2FORGE_UNROLL
             for (int j = 0; j < kTile; ++j) {
-                F16 column[kTile], o[kStep];
+                V column[kTile], o[kStep];
                 U2FORGE_UNROLL
                 for (int i = 0; i < kTile; ++i)
-                    column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position));
-                output_rows<Finish<Channel>::multiplied>(column, o);
+                    column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position), V{});
+                output_rows<Finish<Channel, V>::multiplied>(column, o);
                 U2FORGE_UNROLL
                 for (int i = 0; i < kStep; ++i) half[i][j] = o[i];
             }
-            Channel* to = pixel<Channel>(target, image, group, y, x);
-            const Channel* add = Added ? pixel<Channel>(*residual, image, group, y, x) : nullptr;
-            Channel* small = Pooled ? pixel<Channel>(*pooled, image, group, y / 2, x / 2) : nullptr;
+            Channel* to = pixel<Channel>(target, image, group, y, x) + part;
+            const Channel* add = Added ? pixel<Channel>(*residual, image, group, y, x) + part : nullptr;
+            Channel* small = Pooled ? pixel<Channel>(*pooled, image, group, y / 2, x / 2) + part : nullptr;
             const ptrdiff_t add_row = Added ? residual->row : 0, small_row = Pooled ? pooled->row : 0;
             if (rows == kStep && columns == kStep)
                 put_tile<true, Added, Pooled>(half, finish, to, target.row, add, add_row, small, small_row, rows, columns);
@@ -262,7 +265,7 @@ template <class P> void store_sums(const StoreSums& a) {
     const Blocked* residual = a.epilogue.residual;
     for (int g = 0; g < a.groups; ++g) {
         const int group = a.first_group + g;
-        const Finish<Channel> finish(a.epilogue, group);
+        const Finish<Channel, F16> finish(a.epilogue, group * kGroup);
         for (int x = 0; x < a.pixels; ++x) {
             const F16 sum = load(reinterpret_cast<const Result*>(a.sums + x * a.row + g * 64));
             Channel* to = pixel<Channel>(*a.target, a.image, group, a.y, a.x + x);
