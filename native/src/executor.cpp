@@ -59,6 +59,46 @@ Piece piece(int total, int pieces, int index) {
     return {first, static_cast<int>(int64_t{total} * (index + 1) / pieces) - first};
 }
 
+// Transformed tiles of all channels: a row for each tile, positions one behind the other.
+struct Transformed {
+    ptrdiff_t row, position;
+    size_t bytes() const { return size_t(kPositions) * position; }
+};
+Transformed transformed(const Kernels& kernels, int channels, int tiles) {
+    const ptrdiff_t row = ptrdiff_t{channels} * kernels.bytes_of_transformed + kRowPadding;
+    return {row, row * tiles + kRowPadding};
+}
+
+int tiles_of(int height, int width) { return quotient_up(height, kStep) * quotient_up(width, kStep); }
+
+// The phases of a dilated convolution: images of every d-th row and column.
+Blocked phases(const Kernels& kernels, int groups, int height, int width, int dilation) {
+    const int phase_height = quotient_up(height, dilation), phase_width = quotient_up(width, dilation);
+    Blocked r{nullptr, 0, 0, ptrdiff_t{with_border(phase_width)} * 64, 0, groups, phase_height, phase_width};
+    r.block = with_border(phase_height) * r.row;
+    r.image = quotient_up(groups, groups_of_block(kernels)) * r.block;
+    return r;
+}
+
+// A picture's planes with a border of one pixel.
+struct PaddedPlane {
+    ptrdiff_t row, plane;  // in floats
+};
+PaddedPlane padded_plane(int height, int width) {
+    const ptrdiff_t row = rounded_up(width + 2, 16) + 16;
+    return {row, (height + 2) * row};
+}
+
+// An image whose pixels' channels lie one behind the other.
+struct Interleaved {
+    ptrdiff_t block, pixel, row, image;  // bytes
+};
+Interleaved interleaved(const Kernels& kernels, int groups, int height, int width) {
+    const int per_block = groups_of_block(kernels), block = per_block * kGroup * kernels.bytes_of_transformed;
+    const ptrdiff_t pixel = ptrdiff_t{quotient_up(groups, per_block)} * block + kRowPadding;
+    return {block, pixel, width * pixel, height * width * pixel};
+}
+
 }  // namespace
 
 // Blocks of a blocked buffer live and die each by itself, others as a whole.
@@ -82,6 +122,7 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
       pool_(std::clamp(threads, 1, 1024)) {
     const size_t count = program_->buffers.size();
     data_.resize(count);
+    scratch_.resize(program_->steps.size());
     border_read_.assign(count, false);
     for (const Buffer& b : program_->buffers) parts_.emplace_back(parts_of(b), PartLife{});
     for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
@@ -102,14 +143,12 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
 }
 
 size_t Session::memory_bytes() const {
-    return arena_bytes_ + shared_bytes_ + phases_bytes_ + own_bytes_ * own_.size();
+    return arena_bytes_ + own_bytes_ * own_.size();
 }
 
 void Session::poison() {
     std::lock_guard<std::mutex> lock(running_);
     if (arena_) std::memset(arena_.get(), 0xff, arena_bytes_);
-    if (shared_) std::memset(shared_.get(), 0xff, shared_bytes_);
-    if (phases_) std::memset(phases_.get(), 0xff, phases_bytes_);
     for (Memory& memory : own_)
         if (memory) std::memset(memory.get(), 0xff, own_bytes_);
 }
@@ -126,12 +165,33 @@ void Session::prepare(int images) {
         for (int image = 0; image < images; ++image)
             for (const PartLife& life : parts_[b]) lives[b].push_back({bytes, life.first, life.last});
     }
+    const auto& steps = program_->steps;
+    for (int i = 0; i < static_cast<int>(steps.size()); ++i) lives.push_back({{scratch_bytes(steps[i], images), i, i}});
     const MemoryPlan plan = plan_memory(lives);
     arena_.reset();
     arena_ = allocate(plan.bytes);
     arena_bytes_ = plan.bytes;
     for (size_t i = 0; i < buffers.size(); ++i) data_[i] = arena_.get() + plan.offsets[i];
+    for (size_t i = 0; i < steps.size(); ++i) scratch_[i] = arena_.get() + plan.offsets[buffers.size() + i];
     images_ = images;
+}
+
+// Of what a step needs for itself, and all threads share.
+size_t Session::scratch_bytes(const Step& step, int images) const {
+    const Buffer& b = program_->buffers[step.source.buffer];
+    const int channels = step.source.count * kGroup, tiles = tiles_of(b.height, b.width) * images;
+    if (step.kind == Kind::first_convolution)
+        // One plane more than is used: g++ 12 loads the next channel's pixels together with the last one's, where it
+        // vectorizes the portable kernel, and then does without them.
+        return size_t(padded_plane(b.height, b.width).plane) * (step.source.count * images + 1) * sizeof(float);
+    if (step.kind != Kind::convolution) return 0;
+    if (!step.winograd) return size_t(interleaved(kernels_, step.source.count, b.height, b.width).image) * images;
+    if (step.dilation == 1) return tiles < kManyTiles ? transformed(kernels_, channels, tiles).bytes() : 0;
+    const Blocked from = phases(kernels_, step.source.count, b.height, b.width, step.dilation);
+    const Blocked to = phases(kernels_, step.target.count, b.height, b.width, step.dilation);
+    const int all = images * step.dilation * step.dilation;
+    return size_t(from.image + to.image) * all +
+           transformed(kernels_, channels, tiles_of(from.height, from.width) * all).bytes();
 }
 
 void Session::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, int images, double* step_ms) {
@@ -152,18 +212,18 @@ void Session::run(const std::vector<const void*>& inputs, const std::vector<void
             const auto start = Clock::now();
             for (const View* v : {&step.target, &step.pooled})
                 if (*v && border_read_[v->buffer]) clear_new_borders(*v, static_cast<int>(i));
-            execute(step);
+            execute(step, scratch_[i]);
             if (step_ms) step_ms[i] += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
         }
         done += pass;
     }
 }
 
-void Session::execute(const Step& step) {
+void Session::execute(const Step& step, char* scratch) {
     switch (step.kind) {
         case Kind::normalize: return normalize(step);
-        case Kind::first_convolution: return first_convolution(step);
-        case Kind::convolution: return step.winograd ? winograd(step) : direct(step);
+        case Kind::first_convolution: return first_convolution(step, scratch);
+        case Kind::convolution: return step.winograd ? winograd(step, scratch) : direct(step, scratch);
         case Kind::side_convolution: return side_convolution(step);
         case Kind::pointwise_convolution: return pointwise_convolution(step);
         case Kind::pool: return rows(step, kernels_.pool);
@@ -205,16 +265,6 @@ Planar Session::planar(const View& view) const {
 Epilogue Session::epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const {
     return {program_->floats(step.multiplier), program_->floats(step.addend), program_->floats(step.residual_multiplier),
             step.residual ? residual : nullptr, step.pooled ? pooled : nullptr};
-}
-
-char* Session::shared(size_t bytes) {
-    if (bytes > shared_bytes_) {
-        shared_bytes_ = 0;
-        shared_.reset();
-        shared_ = allocate(bytes);
-        shared_bytes_ = bytes;
-    }
-    return shared_.get();
 }
 
 void Session::need_own(size_t bytes) {
@@ -272,14 +322,12 @@ void Session::normalize(const Step& step) {
     });
 }
 
-void Session::first_convolution(const Step& step) {
+void Session::first_convolution(const Step& step, char* scratch) {
     const Planar source = planar(step.source);
     const Blocked target = blocked(step.target);
     const int height = source.height, width = source.width;
-    const ptrdiff_t row = rounded_up(width + 2, 16) + 16, channel = (height + 2) * row;
-    // One plane more than is used: g++ 12 loads the next channel's pixels together with the last one's, where it
-    // vectorizes the portable kernel, and then does without them.
-    float* padded = reinterpret_cast<float*>(shared(size_t(channel) * (source.channels * images_ + 1) * 4));
+    const ptrdiff_t row = padded_plane(height, width).row, channel = padded_plane(height, width).plane;
+    float* padded = reinterpret_cast<float*>(scratch);
     pool_.run(source.channels * images_, [&](int item, int) {
         const int image = item / source.channels, c = item % source.channels;
         float* out = padded + item * channel;
@@ -298,15 +346,15 @@ void Session::first_convolution(const Step& step) {
     });
 }
 
-void Session::winograd(const Step& step) {
+void Session::winograd(const Step& step, char* scratch) {
     const Buffer& b = program_->buffers[step.source.buffer];
-    const int tiles = quotient_up(b.height, kStep) * quotient_up(b.width, kStep) * images_;
-    if (step.dilation > 1) return winograd_by_phases(step);
+    const int tiles = tiles_of(b.height, b.width) * images_;
+    if (step.dilation > 1) return winograd_by_phases(step, scratch);
     if (tiles < kManyTiles) {
         const Blocked source = blocked(step.source), target = blocked(step.target);
         const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
         const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};
-        return winograd_by_channels(step, source, target, images_, epilogue(step, &residual, &pooled));
+        return winograd_by_channels(step, source, target, images_, epilogue(step, &residual, &pooled), scratch);
     }
     const int columns = std::min(kMostColumns, step.target.count);
     // Transformed tiles of all input channels, and sums of one block of output channels.
@@ -329,8 +377,8 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const int tiles = tiles_x * tiles_y * images_;
     const int channels = source.count * kGroup;
     const int steps = channels * kernels_.bytes_of_transformed / 4;
-    const ptrdiff_t row = ptrdiff_t{channels} * kernels_.bytes_of_transformed + kRowPadding;
-    const ptrdiff_t position = row * tiles_of_item + kRowPadding;
+    const ptrdiff_t row = transformed(kernels_, channels, tiles_of_item).row;
+    const ptrdiff_t position = transformed(kernels_, channels, tiles_of_item).position;
     const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * tiles_of_item + kRowPadding;
     need_own(kPositions * (position + sums_position));
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
@@ -339,15 +387,15 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const Epilogue finish = epilogue(step, &residual, &pooled);
     pool_.run(quotient_up(tiles, tiles_of_item), [&](int item, int worker) {
         const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
-        char* transformed = own(worker);
-        char* sums = transformed + kPositions * position;
+        char* operands = own(worker);
+        char* sums = operands + kPositions * position;
         uint16_t largest[kTile] = {};
         kernels_.transform_input(
-            {&source, tiles_x, tiles_y, first, count, 0, source.count, transformed, position, row, largest});
+            {&source, tiles_x, tiles_y, first, count, 0, source.count, operands, position, row, largest});
         for (const OutputBlock& block : blocks) {
             const ptrdiff_t step_bytes = block.count * 64;
             for (int p = 0; p < kPositions; ++p)
-                kernels_.product({transformed + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
+                kernels_.product({operands + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
                                   block.count, row, step_bytes, sums + p * sums_position, sums_row, false, true,
                                   chunk_of_operands(step.chunk, largest[p / kTile])});
             kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
@@ -357,30 +405,17 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
 }
 
 // A convolution of dilation d is d² ordinary ones, each of every d-th row and column.
-void Session::winograd_by_phases(const Step& step) {
+void Session::winograd_by_phases(const Step& step, char* scratch) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
     const int dilation = step.dilation, images = images_ * dilation * dilation;
-    const int height = quotient_up(source.height, dilation), width = quotient_up(source.width, dilation);
-    const int per_block = groups_of_block(kernels_);
-    auto phases_of = [&](const Blocked& whole) {
-        Blocked r{nullptr, 0, 0, ptrdiff_t{with_border(width)} * 64, 0, whole.count, height, width};
-        r.block = with_border(height) * r.row;
-        r.image = quotient_up(whole.count, per_block) * r.block;
-        return r;
-    };
-    Blocked from = phases_of(source), to = phases_of(target);
-    const size_t bytes = size_t(from.image + to.image) * images;
-    if (bytes > phases_bytes_) {
-        phases_bytes_ = 0;
-        phases_.reset();
-        phases_ = allocate(bytes);
-        phases_bytes_ = bytes;
-    }
-    from.data = phases_.get() + from.row + 64;
-    to.data = phases_.get() + from.image * images + to.row + 64;
-    std::memset(phases_.get(), 0, size_t(from.image) * images);
+    Blocked from = phases(kernels_, source.count, source.height, source.width, dilation);
+    Blocked to = phases(kernels_, target.count, source.height, source.width, dilation);
+    char* results = scratch + from.image * images;
+    from.data = scratch + from.row + 64;
+    to.data = results + to.row + 64;
+    std::memset(scratch, 0, size_t(from.image) * images);
     move_phases(source, from, dilation, true);
-    winograd_by_channels(step, from, to, images, epilogue(step, nullptr, nullptr));
+    winograd_by_channels(step, from, to, images, epilogue(step, nullptr, nullptr), results + to.image * images);
     move_phases(target, to, dilation, false);
 }
 
@@ -406,14 +441,13 @@ void Session::move_phases(const Blocked& image, const Blocked& phases, int dilat
 }
 
 void Session::winograd_by_channels(const Step& step, const Blocked& source, const Blocked& target, int images,
-                                   const Epilogue& finish) {
+                                   const Epilogue& finish, char* operands) {
     const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
     const int tiles = tiles_x * tiles_y * images;
     const int channels = source.count * kGroup;
     const int steps = channels * kernels_.bytes_of_transformed / 4;
-    const ptrdiff_t row = ptrdiff_t{channels} * kernels_.bytes_of_transformed + kRowPadding;
-    const ptrdiff_t position = row * tiles + kRowPadding;
-    char* transformed = shared(kPositions * position);
+    const ptrdiff_t row = transformed(kernels_, channels, tiles).row;
+    const ptrdiff_t position = transformed(kernels_, channels, tiles).position;
     const int per_block = groups_of_block(kernels_);
     const int threads = pool_.threads();
 
@@ -430,7 +464,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
         const int first = c.first * per_block, groups = std::min(c.count * per_block, source.count - first);
         if (t.count > 0 && groups > 0)
             kernels_.transform_input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
-                                      transformed + t.first * row, position, row, largest_of_item[item].of_row});
+                                      operands + t.first * row, position, row, largest_of_item[item].of_row});
     });
     Largest largest{};
     for (const Largest& of_item : largest_of_item)
@@ -460,7 +494,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
         char* sums = own(worker);
         const ptrdiff_t step_bytes = item.block.count * 64;
         for (int p = 0; p < kPositions; ++p)
-            kernels_.product({transformed + p * position + item.tiles.first * row,
+            kernels_.product({operands + p * position + item.tiles.first * row,
                               weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps,
                               item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position, sums_row, false,
                               true, chunk_of_operands(step.chunk, largest.of_row[p / kTile])});
@@ -469,19 +503,16 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
     });
 }
 
-void Session::direct(const Step& step) {
+void Session::direct(const Step& step, char* scratch) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
     const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
     const int height = source.height, width = source.width, dilation = step.dilation;
-    const int per_block = groups_of_block(kernels_), blocks = quotient_up(source.count, per_block);
-    const int block_bytes = per_block * kGroup * kernels_.bytes_of_transformed;
-    const ptrdiff_t pixel = ptrdiff_t{blocks} * block_bytes + kRowPadding;
-    const ptrdiff_t row = width * pixel, image_bytes = height * row;
-    char* copy = shared(image_bytes * images_);
+    const int blocks = quotient_up(source.count, groups_of_block(kernels_));
+    const Interleaved copy = interleaved(kernels_, source.count, height, width);
     const int threads = pool_.threads();
     pool_.run(blocks * images_, [&](int item, int) {
-        kernels_.interleave({&source, item / blocks, item % blocks, 1, copy + item / blocks * image_bytes, block_bytes, row,
-                             pixel});
+        kernels_.interleave({&source, item / blocks, item % blocks, 1, scratch + item / blocks * copy.image, copy.block,
+                             copy.row, copy.pixel});
     });
 
     const int steps = source.count * kGroup * kernels_.bytes_of_transformed / 4;
@@ -509,9 +540,9 @@ void Session::direct(const Step& step) {
             for (int i = 0; i < lines.count; ++i) {
                 const int image = (lines.first + i) / height, from = (lines.first + i) % height + dy;
                 if (from < 0 || from >= height) continue;
-                kernels_.product({copy + image * image_bytes + from * row + (left + dx) * pixel + first * 4, panel,
+                kernels_.product({scratch + image * copy.image + from * copy.row + (left + dx) * copy.pixel + first * 4, panel,
                                   std::min(kernels_.steps_of_panel, steps - first), right - left,
-                                  std::min(kernels_.columns, out.count - column), pixel, step_bytes,
+                                  std::min(kernels_.columns, out.count - column), copy.pixel, step_bytes,
                                   sums + i * sums_line + left * sums_row + column * 64, sums_row,
                                   tap != kTaps[0] || first > 0, fetch, step.chunk});
                 fetch = false;

@@ -34,16 +34,18 @@ class Session {
 
    private:
     void prepare(int images);
-    void execute(const Step& step);
+    size_t scratch_bytes(const Step& step, int images) const;
+    void execute(const Step& step, char* scratch);
 
     void normalize(const Step&);
-    void first_convolution(const Step&);
-    void winograd(const Step&);
+    void first_convolution(const Step&, char* scratch);
+    void winograd(const Step&, char* scratch);
     void winograd_by_tiles(const Step&, int tiles_of_item);
-    void winograd_by_channels(const Step&, const Blocked& source, const Blocked& target, int images, const Epilogue&);
-    void winograd_by_phases(const Step&);
+    void winograd_by_channels(const Step&, const Blocked& source, const Blocked& target, int images, const Epilogue&,
+                              char* operands);
+    void winograd_by_phases(const Step&, char* scratch);
     void move_phases(const Blocked& image, const Blocked& phases, int dilation, bool gather);
-    void direct(const Step&);
+    void direct(const Step&, char* scratch);
     void side_convolution(const Step&);
     void pointwise_convolution(const Step&);
     void resize(const Step&);
@@ -64,7 +66,6 @@ class Session {
     Planar planar(const View& view) const;
     Epilogue epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const;
     char* own(int worker) const { return own_[worker].get(); }
-    char* shared(size_t bytes);
     void need_own(size_t bytes);
 
     std::shared_ptr<const Program> program_;
@@ -72,12 +73,13 @@ class Session {
     std::mutex running_;
     ThreadPool pool_;
     int images_ = 0;  // of a pass, for which the memory is laid out
-    std::vector<char*> data_;
+    std::vector<char*> data_;     // of each buffer
+    std::vector<char*> scratch_;  // of each step
     std::vector<std::vector<PartLife>> parts_;  // of each buffer
     std::vector<bool> border_read_;
-    Memory arena_, shared_, phases_;
-    size_t arena_bytes_ = 0, shared_bytes_ = 0, phases_bytes_ = 0, own_bytes_ = 0;
-    std::vector<Memory> own_;
+    Memory arena_;
+    size_t arena_bytes_ = 0, own_bytes_ = 0;
+    std::vector<Memory> own_;  // of each thread
 };
 
 }  // namespace u2forge

@@ -47,6 +47,24 @@ ptrdiff_t lowest_place(const std::vector<Placed>& parts, const std::vector<Place
     return place;
 }
 
+// In that order, each at its lowest place.
+MemoryPlan in_order(const std::vector<std::vector<Placed>>& parts, const std::vector<size_t>& order) {
+    MemoryPlan plan{std::vector<size_t>(parts.size(), 0), 0};
+    std::vector<Placed> placed;
+    for (const size_t index : order) {
+        if (parts[index].empty()) continue;
+        const ptrdiff_t place = lowest_place(parts[index], placed);
+        plan.offsets[index] = static_cast<size_t>(place);
+        plan.bytes = std::max(plan.bytes, static_cast<size_t>(rounded(place + parts[index].back().end)));
+        for (const Placed& part : parts[index])
+            placed.push_back({place + part.begin, place + part.end, part.first, part.last});
+    }
+    return plan;
+}
+
+// How many of the largest buffers are tried in the first place.
+constexpr size_t kTried = 5;
+
 }  // namespace
 
 MemoryPlan plan_memory(const std::vector<Parts>& buffers) {
@@ -56,16 +74,14 @@ MemoryPlan plan_memory(const std::vector<Parts>& buffers) {
     std::iota(order.begin(), order.end(), size_t{0});
     auto end_of = [&](size_t index) { return parts[index].empty() ? ptrdiff_t{0} : parts[index].back().end; };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return end_of(a) > end_of(b); });
-    MemoryPlan plan{std::vector<size_t>(buffers.size(), 0), 0};
-    std::vector<Placed> placed;
-    for (const size_t index : order) {
-        const ptrdiff_t place = lowest_place(parts[index], placed);
-        plan.offsets[index] = static_cast<size_t>(place);
-        plan.bytes = std::max(plan.bytes, static_cast<size_t>(rounded(place + end_of(index))));
-        for (const Placed& part : parts[index])
-            placed.push_back({place + part.begin, place + part.end, part.first, part.last});
+    MemoryPlan best = in_order(parts, order);
+    for (size_t i = 1; i < std::min(order.size(), kTried); ++i) {
+        std::vector<size_t> other = order;
+        std::rotate(other.begin(), other.begin() + i, other.begin() + i + 1);
+        MemoryPlan plan = in_order(parts, other);
+        if (plan.bytes < best.bytes) best = std::move(plan);
     }
-    return plan;
+    return best;
 }
 
 }  // namespace u2forge

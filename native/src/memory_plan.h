@@ -20,7 +20,8 @@ struct MemoryPlan {
     size_t bytes;
 };
 
-// The largest first, each at the lowest place where all its parts are free for as long as they live.
+// The largest first, each at the lowest place where all its parts are free for as long as they live; with each of the largest
+// few in the first place, and the smallest plan of these.
 MemoryPlan plan_memory(const std::vector<Parts>& buffers);
 
 }  // namespace u2forge

@@ -108,6 +108,9 @@ class Builder {
         return *std::max_element(s.begin() + v.first, s.begin() + v.first + v.count);
     }
     Size size_of(const View& v) const { return areas_[v.buffer].size; }
+    static bool overlap(const View& a, const View& b) {
+        return a.buffer == b.buffer && a.first < b.first + b.count && b.first < a.first + a.count;
+    }
     void emit(const Step& step, double slack) {
         steps_.push_back(step);
         for (const View* v : {&step.target, &step.pooled})
@@ -231,18 +234,20 @@ class Builder {
         const bool winograd = chance(random_, 0.6);
         View residual;
         const bool added = chance(random_, 0.35) && written(Layout::blocked, &size, groups, residual);
-        Step s = empty_step(Kind::convolution, source, place(Layout::blocked, groups, size));
+        // Sometimes where the residual is.
+        const bool in_place = added && chance(random_, 0.5) && !overlap(source, residual);
+        Step s = empty_step(Kind::convolution, source, in_place ? residual : place(Layout::blocked, groups, size));
         s.winograd = winograd;
         // A dilated Winograd convolution adds and pools nothing.
         s.dilation = !winograd || (!added && chance(random_, 0.4)) ? within(random_, 1, 8) : 1;
         if (added) s.residual = residual;
+        double slack = slack_behind_convolution(slack_of(source));
+        if (added) slack += slack_of(residual);
         // Two places at once: the first must not be taken for free.
         std::fill_n(areas_[s.target.buffer].slack.begin() + s.target.first, groups, 0.0);
         if (winograd && s.dilation == 1 && chance(random_, 0.4))
             s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
         weights_of_convolution(s, saturating);
-        double slack = slack_behind_convolution(slack_of(source));
-        if (added) slack += slack_of(residual);
         emit(s, slack);
     }
 

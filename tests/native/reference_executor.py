@@ -23,7 +23,7 @@ def executed(lowered: Lowered, batch: NDArray[Any]) -> list[Array]:
     for step, made_of in zip(lowered.steps, lowered.ingredients, strict=True):
         _check(lowered.buffers, step)
         result = _RUN[step.kind](step, made_of, memory)
-        memory.write(step.target, result)
+        memory.write(step.target, result, over=step.residual if step.residual == step.target else None)
         if step.pooled is not None:
             memory.write(step.pooled, _pooled(result))
     return memory.outputs()
@@ -53,7 +53,7 @@ class _Memory:
     def size(self, view: View) -> tuple[int, int]:
         return self._buffers[view.buffer].height, self._buffers[view.buffer].width
 
-    def write(self, view: View, array: NDArray[Any]) -> None:
+    def write(self, view: View, array: NDArray[Any], *, over: View | None = None) -> None:
         buffer = self._buffers[view.buffer]
         assert buffer.input_index is None
         assert array.dtype == np.float32
@@ -61,7 +61,7 @@ class _Memory:
             :, view.first * _unit(buffer) : (view.first + view.count) * _unit(buffer)
         ]
         assert place.shape == array.shape
-        assert np.isnan(place).all(), "written twice"
+        assert over is not None or np.isnan(place).all(), "written twice"
         assert buffer.layout is Layout.PLANAR or (array >= 0).all()
         place[:] = array
 
@@ -88,8 +88,11 @@ def _check(buffers: Sequence[Buffer], step: Step) -> None:
     read = [view for view in (step.source, step.residual) if view is not None]
     for view in (*written, *read):
         assert 0 <= view.first < view.first + view.count <= buffers[view.buffer].count
+    # A convolution may write over what it adds.
+    in_place = step.kind is Kind.CONVOLUTION and step.residual == step.target
     for one in written:
-        for other in (*read, *(view for view in written if view is not one)):
+        elsewhere = [view for view in read if not (in_place and view is step.residual and one is step.target)]
+        for other in (*elsewhere, *(view for view in written if view is not one)):
             assert (
                 one.buffer != other.buffer
                 or one.first >= other.first + other.count

@@ -54,14 +54,16 @@ def test_the_full_network_is_fused_and_placed(whole: Lowered) -> None:
     }
     assert sum(step.algorithm is Algorithm.WINOGRAD for step in whole.steps) == 88
     # 1 input, 51 joined, and what lies in no joined one: see the next test.
-    assert len(whole.buffers) == 137
-    assert Counter(buffer.layout for buffer in whole.buffers) == {Layout.PLANAR: 9, Layout.BLOCKED: 128}
+    assert len(whole.buffers) == 126
+    assert Counter(buffer.layout for buffer in whole.buffers) == {Layout.PLANAR: 9, Layout.BLOCKED: 117}
 
 
 def test_the_full_network_s_sums_and_maxima_are_the_convolutions_that_wrote_them(whole: Lowered) -> None:
     sums = [step.name for step in whole.steps if step.residual is not None]
     stages = [f"stage{i}" for i in range(1, 7)] + [f"stage{i}d" for i in range(5, 0, -1)]
     assert sums == [f"{stage}.rebnconv1d.conv_s1" for stage in stages]
+    # Each is written over what it adds, which nothing reads again.
+    assert all(step.target == step.residual for step in whole.steps if step.residual is not None)
     pooling = [step.name for step in whole.steps if step.pooled is not None]
     inner = {1: 5, 2: 4, 3: 3, 4: 2}
     expected = [f"stage{i}.rebnconv{j}.conv_s1" for i in inner for j in range(1, inner[i] + 1)]
@@ -129,6 +131,53 @@ def test_a_convolution_that_something_else_reads_keeps_its_own_output() -> None:
     text = f"""{START} c2 = Conv<{SAME}>(r1, w16) r2 = Relu(c2) s = Add(r2, r1)
         t = Add(s, r2) d0 = Conv<{SAME}>(t, one)"""
     assert steps_of(text) == ["first_convolution", "convolution", "add", "add", "side_convolution"]
+
+
+def in_place_sums(text: str, **options: Any) -> list[bool]:
+    """Of each sum in a convolution, whether it is written over what it adds; once the graph's numbers were found right."""
+    steps_of(text, **options)
+    steps = lower(convolutions(text, **options)).steps
+    return [
+        step.target == step.residual
+        for step in steps
+        if step.residual is not None and step.kind is Kind.CONVOLUTION
+    ]
+
+
+@needs_onnxruntime
+def test_a_residual_that_is_read_again_is_not_written_over() -> None:
+    between = f"""{START} c2 = Conv<{SAME}>(r1, w16) r2 = Relu(c2) c3 = Conv<{SAME}>(r2, w16) r3 = Relu(c3)
+        s = Add(r3, r1)"""
+    assert in_place_sums(f"{between} d0 = Conv<{SAME}>(s, one)") == [True]
+    again = f"{between} c4 = Conv<{SAME}>(r1, w16) r4 = Relu(c4) t = Add(r4, s) d0 = Conv<{SAME}>(t, one)"
+    assert in_place_sums(again) == [False, True]
+
+
+@needs_onnxruntime
+def test_what_a_convolution_reads_is_not_written_over_by_its_sum() -> None:
+    text = f"{START} c2 = Conv<{SAME}>(r1, w16) r2 = Relu(c2) s = Add(r2, r1) d0 = Conv<{SAME}>(s, one)"
+    assert in_place_sums(text) == [False]
+
+
+@needs_onnxruntime
+def test_a_joined_residual_is_not_written_over() -> None:
+    """Its first part is read once more behind the sum."""
+    text = f"""{START} c2 = Conv<{SAME}>(r1, w16) r2 = Relu(c2) j = Concat<axis=1>(r1, r2)
+        c3 = Conv<{SAME}>(j, w32) r3 = Relu(c3) c4 = Conv<{SAME}>(r3, w32) r4 = Relu(c4) s = Add(r4, j)
+        k = Concat<axis=1>(s, r1) d0 = Conv<{SAME}>(k, three)"""
+    weights = {
+        "w32": np.ones((32, 32, 3, 3), "f4") / 300,
+        "three": np.ones((1, 48, 3, 3), "f4") / 99,
+    }
+    assert in_place_sums(text, **weights) == [False]
+
+
+@needs_onnxruntime
+def test_sums_of_sums_are_written_over_one_another() -> None:
+    text = f"""{START} c2 = Conv<{SAME}>(r1, w16) r2 = Relu(c2) c3 = Conv<{WIDE}>(r2, w16) r3 = Relu(c3)
+        s = Add(r3, r1) c4 = Conv<{SAME}>(s, w16) r4 = Relu(c4) c5 = Conv<{SAME}>(r4, w16) r5 = Relu(c5)
+        t = Add(r5, s) d0 = Conv<{SAME}>(t, one)"""
+    assert in_place_sums(text) == [True, True]
 
 
 @needs_onnxruntime

@@ -72,6 +72,7 @@ def half(size: tuple[int, int]) -> tuple[int, int]:
     winograd=st.booleans(),
     dilation=st.integers(1, 8),
     fused=st.tuples(st.booleans(), st.booleans()),
+    in_place=st.booleans(),
     before=st.integers(0, 3),
     batch=batches,
     seed=seeds,
@@ -84,11 +85,12 @@ def test_convolution(
     winograd: bool,
     dilation: int,
     fused: tuple[bool, bool],
+    in_place: bool,
     before: int,
     batch: int,
     seed: int,
 ) -> None:
-    """Dilated ones of Winograd add and pool nothing. Of the largest pictures few channels: portable ones are slow."""
+    """in_place: where there is a residual, the sum is written over it. Dilated ones of Winograd add and pool nothing. Of the largest pictures few channels: portable ones are slow."""
     if size[0] * size[1] > 4000:
         inputs, outputs, batch = min(inputs, 20), min(outputs, 20), 1
     generator = np.random.default_rng(seed)
@@ -104,6 +106,8 @@ def test_convolution(
     source = program.blocked_input(inputs, size, before=before, behind=1)
     residual = program.blocked_input(outputs, size, before=1 - before % 2)
     target = program.place(outputs, size, before=2 - before % 3, behind=before % 2)
+    if added and in_place:
+        target = residual
     pooled = program.place(outputs, half(size), before=before) if pools and winograd else None
     program.convolution(
         source,

@@ -1,4 +1,5 @@
-"""A network → where each tensor lies; concatenation is placement: its parts are written where they are joined."""
+"""A network → where each tensor lies; concatenation is placement: its parts are written where they are joined. A residual
+that is read for the last time lies where the sum is written."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Placement:
 
 
 def placed(network: Network) -> Placement:
-    """A buffer for each tensor that is no part of another one. The model's inputs and outputs have their own."""
+    """A buffer for each tensor that has no place in another one's. The model's inputs and outputs have their own."""
     builder = _Builder(network)
     for operation in network.operations:
         if isinstance(operation, Join):
@@ -28,6 +29,7 @@ def placed(network: Network) -> Placement:
         else:
             builder.computations.append(operation)
     outputs = builder.separate_outputs(network)
+    builder.add_in_place()
     return builder.placement(network, outputs)
 
 
@@ -54,6 +56,20 @@ class _Builder:
             taken = tensor in network.inputs or tensor in found
             found.append(self._copy(tensor, f"output{index}.copy") if taken else tensor)
         return found
+
+    def add_in_place(self) -> None:
+        """Gives each residual that a convolution is the last to read the place of its sum: pixel by pixel, it is read
+        before that is written."""
+        last_reader: dict[Tensor, Computation] = {}
+        for step in self.computations:
+            for tensor in _read(step):
+                last_reader[tensor] = step
+        # Parts of a joined tensor may be read later than it is.
+        bound = {*self._own, *self._homes, *(joined for joined, _ in self._homes.values())}
+        for tensor, step in last_reader.items():
+            added = step.kind is Kind.CONVOLUTION and tensor is step.residual and tensor is not step.source
+            if added and tensor not in bound:
+                self._homes[tensor] = (step.target, 0)
 
     def _copy(self, tensor: Tensor, name: str) -> Tensor:
         kind = Kind.COPY if tensor.layout is Layout.BLOCKED else Kind.COPY_PLANAR
@@ -86,12 +102,16 @@ class _Builder:
         return Placement(buffers, views, tuple(self.computations))
 
     def _root(self, tensor: Tensor) -> tuple[Tensor, int]:
-        """The tensor of its own buffer that this one is a part of, and where in it."""
+        """The tensor of its own buffer that this one has its place in, and where."""
         first = 0
         while tensor in self._homes:
             tensor, offset = self._homes[tensor]
             first += offset
         return tensor, first
+
+
+def _read(step: Computation) -> tuple[Tensor, ...]:
+    return (step.source,) if step.residual is None else (step.source, step.residual)
 
 
 def _written(step: Computation) -> tuple[Tensor, ...]:
