@@ -23,9 +23,8 @@ from u2forge.native.weights_layout import PAGE, laid_out
 _SHAPES = ((64, 24), (64, 48), (96, 24), (128, 24), (192, 12))
 _LAYERS = 4
 _REPEAT = 60
-# Pairs of 16-bit products that are summed before the sum is moved: the most that the kernels take.
-_CHUNK = 16
 _VALUE = 0.01
+_INTEGER = 100
 
 
 def product_peak(precision: str, *, threads: int, level: str) -> float:
@@ -65,7 +64,7 @@ def _plan(precision: str, *, channels: int, side: int) -> Plan:
             target=View(index + 1, 0, buffers[index + 1].count),
             algorithm=Algorithm.DIRECT,
             dilation=1,
-            chunk=_CHUNK,
+            eight_pairs=16 * _INTEGER,
         )
         for index, kind in enumerate(kinds)
     )
@@ -91,7 +90,7 @@ def _arrays(plan: Plan, channels: int) -> Iterator[tuple[int, np.ndarray]]:
     stored: dict[str, np.ndarray] = {
         "float32": np.full(1, _VALUE, np.float32),
         "bfloat16": rounded_to_bfloat16(np.full(1, _VALUE, np.float32)),
-        "int16": np.full(1, 100, np.int16),
+        "int16": np.full(1, _INTEGER, np.int16),
     }
     for step in plan.steps:
         offsets: Offsets = step.offsets

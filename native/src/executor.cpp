@@ -31,6 +31,7 @@ constexpr int kSumsBytes = 128 * 1024;
 constexpr int kTaps[] = {4, 0, 1, 2, 3, 5, 6, 7, 8};
 // From here on tiles are dealt to the threads, each with all channels; below, output channels are.
 constexpr int kManyTiles = 300;
+constexpr int kItems = 16;       // at least, where tiles are dealt out
 constexpr int kMostColumns = 4;  // vectors of an output block, as packed
 constexpr int kImagesOfPass = 1;
 
@@ -50,9 +51,12 @@ std::vector<OutputBlock> output_blocks(int groups, ptrdiff_t bytes_of_group) {
     return blocks;
 }
 
-// Steps that are proven to sum to 32 bits with operands of `largest` at most, from those proven with any of 16 bits: each
-// run of them is so many of the proven runs.
-int chunk_of_operands(int chunk, int largest) { return chunk * (32768 / std::max(1, largest)); }
+// Steps that are proven to sum to 32 bits with operands of `largest` at most: whole groups of eight; or fewer, whose weights are
+// at most two times 32767 each.
+int proven_steps(int eight_pairs, int largest) {
+    const int limit = INT_MAX / std::max(1, largest), groups = std::min(limit / std::max(1, eight_pairs), 1 << 20);
+    return groups > 0 ? 8 * groups : std::clamp(limit / (2 * 32767), 1, 7);
+}
 
 Piece piece(int total, int pieces, int index) {
     const int first = static_cast<int>(int64_t{total} * index / pieces);
@@ -363,10 +367,8 @@ void Session::winograd(const Step& step, char* scratch) {
     const int unit = columns >= 4 ? 6 : 12;
     int most = static_cast<int>(kCacheBytes / tile_bytes) / unit * unit;
     most = std::clamp(most, 2 * 12, 96);
-    // Evenly over the threads.
-    const int rounds = std::max(1, quotient_up(tiles, most * pool_.threads()));
-    const int each = rounded_up(quotient_up(tiles, rounds * pool_.threads()), unit);
-    winograd_by_tiles(step, std::min(each, most));
+    // Whatever the number of threads: how far 16-bit kernels sum before they round is found for each item.
+    winograd_by_tiles(step, std::min(most, rounded_up(quotient_up(tiles, kItems), unit)));
 }
 
 void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
@@ -397,7 +399,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
             for (int p = 0; p < kPositions; ++p)
                 kernels_.product({operands + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
                                   block.count, row, step_bytes, sums + p * sums_position, sums_row, false, true,
-                                  chunk_of_operands(step.chunk, largest[p / kTile])});
+                                  proven_steps(step.eight_pairs, largest[p / kTile])});
             kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
                                        block.count, &target, finish});
         }
@@ -497,7 +499,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
             kernels_.product({operands + p * position + item.tiles.first * row,
                               weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps,
                               item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position, sums_row, false,
-                              true, chunk_of_operands(step.chunk, largest.of_row[p / kTile])});
+                              true, proven_steps(step.eight_pairs, largest.of_row[p / kTile])});
         kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
                                    item.block.first + item.column, item.columns, &target, finish});
     });
@@ -525,6 +527,7 @@ void Session::direct(const Step& step, char* scratch) {
     need_own(quotient_up(height * images_, bands) * sums_line);
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     const Epilogue finish = epilogue(step, &residual, nullptr);
+    const int chunk = proven_steps(step.eight_pairs, kHighestLevel);
     pool_.run(static_cast<int>(output.size()) * bands, [&](int item, int worker) {
         const OutputBlock& out = output[item / bands];
         const Piece lines = piece(height * images_, bands, item % bands);
@@ -544,7 +547,7 @@ void Session::direct(const Step& step, char* scratch) {
                                   std::min(kernels_.steps_of_panel, steps - first), right - left,
                                   std::min(kernels_.columns, out.count - column), copy.pixel, step_bytes,
                                   sums + i * sums_line + left * sums_row + column * 64, sums_row,
-                                  tap != kTaps[0] || first > 0, fetch, step.chunk});
+                                  tap != kTaps[0] || first > 0, fetch, chunk});
                 fetch = false;
             }
         };

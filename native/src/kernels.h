@@ -10,6 +10,7 @@ constexpr int kGroup = 16;       // channels that are padded, placed and compute
 constexpr int kTile = 6;         // F(4×4, 3×3): input pixels of a tile
 constexpr int kStep = 4;         // and output pixels
 constexpr int kPositions = 36;   // of a transformed tile
+constexpr int kHighestLevel = 4095;  // of 16-bit activations
 constexpr int kRowPadding = 64;  // bytes behind each row of transformed tiles: rows do not share cache sets
 
 enum class Precision : int { float32 = 0, bfloat16 = 1, int16 = 2 };
@@ -61,7 +62,7 @@ struct Product {
     char* result;            // 64 bytes a vector
     ptrdiff_t result_row;    // bytes
     bool more, fetch;
-    int chunk;               // of kernels that flush
+    int chunk;               // of kernels that flush: steps whose sums fit into 32 bits
 };
 
 struct TransformOutput {

@@ -83,7 +83,7 @@ class Checker {
         need(s.dilation >= 1 && s.dilation <= kMostSide, "dilation");
         need(!s.winograd || s.dilation == 1 || (s.dilation <= 64 && !s.residual && !s.pooled),
              "what a dilated Winograd convolution cannot do");
-        if (program_.precision == Precision::int16) need(s.chunk >= 1 && s.chunk <= 16, "chunk");
+        if (program_.precision == Precision::int16) need(s.eight_pairs >= 1 && s.eight_pairs <= 8 * 2 * 32768, "eight pairs");
         if (s.residual) {
             view(s.residual, Layout::blocked, "residual");
             need(s.residual.count == s.target.count, "groups of the residual");
@@ -195,7 +195,7 @@ Step step_of(const int64_t* row) {
     s.pooled = view(10);
     s.winograd = bounded(row[13], 0, 1, "algorithm") == 1;
     s.dilation = bounded(row[14], 0, kMostSide, "dilation");
-    s.chunk = bounded(row[15], 0, 1 << 20, "chunk");
+    s.eight_pairs = bounded(row[15], 0, 1 << 20, "eight pairs");
     s.weights = row[16];
     s.multiplier = row[17];
     s.addend = row[18];

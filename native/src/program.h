@@ -42,7 +42,8 @@ struct Step {
     Kind kind;
     View source, target, residual, pooled;
     bool winograd;
-    int dilation, chunk;
+    int dilation;
+    int eight_pairs;  // int16: the largest sum of magnitudes of weights that eight steps meet, from a group's first on
     int64_t weights, multiplier, addend, residual_multiplier;  // -1: none
 };
 

@@ -99,7 +99,7 @@ template <class Number, class Convert> std::vector<Number> in_blocks(const Facto
 struct Int16Weights {
     std::vector<int16_t> packed;
     std::vector<double> scale;  // [output channel]
-    int chunk;                  // the most pairs whose sum cannot leave 32 bits
+    int eight_pairs;            // as Step has it
 };
 
 // saturating: the largest weights that 16 bits hold; else so small that no sum of products can leave 32 bits.
@@ -124,18 +124,14 @@ inline Int16Weights int16_weights(const Factors& f, int largest_operand, bool sa
     }
     auto rounded = [&](double value, int o) { return static_cast<int16_t>(std::lrint(value * r.scale[o])); };
     r.packed = in_blocks<int16_t>(f, 2, rounded);
-    for (r.chunk = 16; r.chunk > 1; r.chunk /= 2) {
-        bool fits = true;
-        for (int p = 0; p < f.positions; ++p)
-            for (int o = 0; o < f.outputs; ++o)
-                for (int first = 0; first < f.inputs; first += 2 * r.chunk) {
-                    int64_t sum = 0;
-                    for (int i = first; i < std::min(f.inputs, first + 2 * r.chunk); ++i)
-                        sum += std::abs(int{rounded(f.at(p, i, o), o)});
-                    fits = fits && sum * largest_operand <= 2147483647;
-                }
-        if (fits) break;
-    }
+    r.eight_pairs = 1;
+    for (int p = 0; p < f.positions; ++p)
+        for (int o = 0; o < f.outputs; ++o)
+            for (int first = 0; first < f.inputs; first += 16) {
+                int sum = 0;
+                for (int i = first; i < first + 16; ++i) sum += std::abs(int{rounded(f.at(p, i, o), o)});
+                r.eight_pairs = std::max(r.eight_pairs, sum);
+            }
     return r;
 }
 

@@ -263,7 +263,8 @@ class Builder {
         const Factors factors = s.winograd ? winograd_factors(taps, scale_of(precision_)) : direct_factors(taps);
         if (int16) {
             const Int16Weights w = int16_weights(factors, s.winograd ? 32768 : 4095, saturating);
-            s.chunk = within(random_, 1, w.chunk);
+            // Larger ones are true as well: sums are added up more often.
+            s.eight_pairs = chance(random_, 0.5) ? w.eight_pairs : within(random_, w.eight_pairs, 8 * 2 * 32767);
             s.weights = packed_.put(w.packed, 4096);
             for (int o = 0; o < outputs; ++o) {
                 // Where sums saturate: so small that they do not all end at the highest level.
@@ -439,7 +440,7 @@ class Builder {
             std::vector<int64_t> row{static_cast<int>(s.kind)};
             for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled})
                 row.insert(row.end(), {v->buffer, v->first, v->count});
-            row.insert(row.end(), {s.winograd, s.dilation, s.chunk, s.weights, s.multiplier, s.addend,
+            row.insert(row.end(), {s.winograd, s.dilation, s.eight_pairs, s.weights, s.multiplier, s.addend,
                                    s.residual_multiplier});
             row.resize(kStepColumns, 0);
             n.encoded.steps.insert(n.encoded.steps.end(), row.begin(), row.end());

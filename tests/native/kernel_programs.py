@@ -152,7 +152,7 @@ class Program:
                 factors = (
                     factors * np.outer(WEIGHT_FACTORS, WEIGHT_FACTORS).reshape(36, 1, 1) * 2**INPUT_SHIFT
                 )
-            scale, more["chunk"] = _integer_scale(factors, winograd=winograd, largest=largest)
+            scale, more["eight_pairs"] = _integer_scale(factors, winograd=winograd, largest=largest)
             packed = _in_blocks(np.rint(factors * scale).astype(np.int16), 2)
             multiplier = (output_scale / scale).astype(np.float32)
             residual_multiplier = np.ones(outputs, np.float32) if residual else None
@@ -224,7 +224,7 @@ def bfloat16_bits(numbers: Floats) -> NDArray[np.uint16]:
 def _integer_scale(
     factors: NDArray[np.float64], *, winograd: bool, largest: bool
 ) -> tuple[NDArray[np.float64], int]:
-    """The scale of each output channel's weights; the most pairs whose sum fits 32 bits."""
+    """The scale of each output channel's weights; eight_pairs of Step."""
     operand = 32768 if winograd else LEVELS
     scale = 32767 / np.maximum(np.abs(factors).max((0, 1)), 1e-30)
     if not largest:
@@ -235,11 +235,7 @@ def _integer_scale(
         most = operand * (alike + 2.5 * np.sqrt(noise))
         scale = np.minimum(scale, 2147483647 / np.maximum(most, 1e-30))
     whole = np.abs(np.rint(factors * scale)).astype(np.int64)
-    for chunk in (16, 8, 4, 2):
-        sums = np.add.reduceat(whole, np.arange(0, whole.shape[1], 2 * chunk), axis=1)
-        if sums.max() * operand <= 2147483647:
-            return scale, chunk
-    return scale, 1
+    return scale, int(whole.reshape(len(whole), -1, 16, whole.shape[-1]).sum(axis=2).max())
 
 
 def random_weights(generator: np.random.Generator, outputs: int, inputs: int) -> tuple[Floats, Floats]:

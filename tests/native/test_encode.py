@@ -33,7 +33,7 @@ PLAN = Plan(
             pooled=View(4, 3, 2),
             algorithm=Algorithm.WINOGRAD,
             dilation=1,
-            chunk=8,
+            eight_pairs=8,
             offsets=Offsets(weights=4096, multiplier=64, addend=128, residual_multiplier=0),
         ),
         Step(Kind.SIGMOID, "sigmoid", View(2, 0, 1), View(3, 0, 1)),

@@ -134,7 +134,7 @@ def test_a_convolution_that_something_else_reads_keeps_its_own_output() -> None:
 
 
 def in_place_sums(text: str, **options: Any) -> list[bool]:
-    """Of each sum in a convolution, whether it is written over what it adds; once the graph's numbers were found right."""
+    """Of each sum in a convolution, whether it is written over what it adds, once the numbers were found right."""
     steps_of(text, **options)
     steps = lower(convolutions(text, **options)).steps
     return [

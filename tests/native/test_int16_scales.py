@@ -13,16 +13,13 @@ from winograd_reference import direct_convolution, unpacked_weights
 
 from u2forge.native.int16_scales import (
     BALANCE,
-    CHUNKS,
     HEADROOM,
     INPUT_FINER,
     INPUT_SHIFT,
-    LARGEST_OPERAND,
-    LARGEST_SUM,
     LARGEST_WEIGHT,
     LEVELS,
     MARGIN,
-    largest_chunk,
+    largest_of_eight_pairs,
     level_values,
     scaling,
     weight_scales,
@@ -112,24 +109,22 @@ def test_weights_of_zero_and_ranges_of_zero_have_scales() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 15))
-def test_a_chunk_of_products_fits_32_bits_wherever_it_begins(seed: int, groups: int, bits: int) -> None:
+def test_the_largest_of_eight_pairs_bounds_every_group(seed: int, groups: int, bits: int) -> None:
     generator = np.random.default_rng(seed)
-    weights = generator.integers(-(2**bits) + 1, 2**bits, (3, 8 * groups, 5, 2))
-    for operand in LARGEST_OPERAND.values():
-        chunk = largest_chunk(np.abs(weights).astype(np.float32), operand)
-        sums = np.abs(weights).sum(axis=3)
-        for first in range(0, 8 * groups, 8):
-            for begin in range(first, 8 * groups, chunk):
-                assert sums[:, begin : begin + chunk].sum(axis=1).max() * operand <= LARGEST_SUM
-        if chunk < CHUNKS[-1]:
-            assert sums.max() * 2 * chunk * operand > LARGEST_SUM, "twice as many would fit too"
+    magnitudes = np.abs(generator.integers(-(2**bits) + 1, 2**bits, (3, 8 * groups, 5, 2)))
+    sums = [
+        magnitudes[:, 8 * group : 8 * group + 8, output].sum(axis=(1, 2)).max()
+        for group in range(groups)
+        for output in range(5)
+    ]
+    assert largest_of_eight_pairs(magnitudes.astype(np.float32)) == max(sums)
 
 
-def test_the_largest_weights_have_the_smallest_chunk() -> None:
+def test_the_largest_of_eight_pairs_is_exact_for_the_largest_weights() -> None:
     weights = np.full((36, 8, 16, 2), LARGEST_WEIGHT, np.float32)
-    assert largest_chunk(weights, LARGEST_OPERAND[Algorithm.WINOGRAD]) == 1
-    assert largest_chunk(weights, LARGEST_OPERAND[Algorithm.DIRECT]) == 16
-    assert largest_chunk(np.ones((36, 8, 16, 2), np.float32), 32767) == 16
+    assert largest_of_eight_pairs(weights) == 16 * LARGEST_WEIGHT
+    # With the largest level, eight pairs of any weights fit: what direct convolutions sum at once.
+    assert largest_of_eight_pairs(weights) * LEVELS < 2**31
 
 
 class Case:

@@ -90,7 +90,8 @@ def test_convolution(
     batch: int,
     seed: int,
 ) -> None:
-    """in_place: where there is a residual, the sum is written over it. Dilated ones of Winograd add and pool nothing. Of the largest pictures few channels: portable ones are slow."""
+    """in_place: where there is a residual, the sum is written over it. Dilated ones of Winograd add and pool nothing.
+    Of the largest pictures few channels: portable ones are slow."""
     if size[0] * size[1] > 4000:
         inputs, outputs, batch = min(inputs, 20), min(outputs, 20), 1
     generator = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ class CompiledPlan:
             made = step_arrays(step, ingredients, precision=self.precision, ranges=self._ranges)
             for name, array in sorted(made.arrays.items(), key=lambda item: getattr(offsets, item[0])):
                 write(getattr(offsets, name), array)
-            steps.append(replace(step, offsets=offsets, chunk=made.chunk))
+            steps.append(replace(step, offsets=offsets, eight_pairs=made.eight_pairs))
         return Plan(self.precision, self._lowered.buffers, tuple(steps))
 
 

@@ -37,8 +37,8 @@ def output_sizes(buffers: NDArray[np.int64]) -> list[tuple[int, int, int]]:
 
 
 def encoded_steps(plan: Plan) -> NDArray[np.int64]:
-    """(steps, 24): kind; buffer, first, count of source, target, residual, pooled; algorithm, dilation, chunk; offsets
-    of weights, multiplier, addend, residual_multiplier; zeros."""
+    """(steps, 24): kind; buffer, first, count of source, target, residual, pooled; algorithm, dilation, eight_pairs;
+    offsets of weights, multiplier, addend, residual_multiplier; zeros."""
     table = np.zeros((len(plan.steps), STEP_COLUMNS), np.int64)
     for row, step in zip(table, plan.steps, strict=True):
         numbers = _step_row(step)
@@ -54,7 +54,7 @@ def _step_row(step: Step) -> list[int]:
         *(number for view in views for number in view),
         step.algorithm,
         step.dilation,
-        step.chunk,
+        step.eight_pairs,
         _number(offsets.weights),
         _number(offsets.multiplier),
         _number(offsets.addend),

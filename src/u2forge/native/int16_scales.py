@@ -34,16 +34,11 @@ INPUT_FINER = (0, 0, 0, 1, 1, 0)
 BALANCE = (1.0, 1.0, 1.0, 2.0, 2.0, 0.25)
 # What weights at row i and column j are multiplied with in all: WEIGHT_FACTORS[i] · WEIGHT_FACTORS[j] · 2^INPUT_SHIFT.
 WEIGHT_FACTORS = tuple(balance / 2**finer for balance, finer in zip(BALANCE, INPUT_FINER, strict=True))
-# The largest operand of a product.
-LARGEST_OPERAND = {Algorithm.WINOGRAD: 32768, Algorithm.DIRECT: LEVELS}
 LARGEST_WEIGHT = 32767
 # Sums of 32 bits must hold so many times the largest calibrated value of the convolution's output. Winograd's sums are
 # those before the inverse transform, which can be larger than what comes of them. More would cost weights their
 # resolution: direct convolutions with 64 in place of 4 trebled the difference of an ordinary photo's map.
 HEADROOM = {Algorithm.WINOGRAD: 8.0, Algorithm.DIRECT: 4.0}
-LARGEST_SUM = 2**31 - 1
-# Pairs of products that are summed in 32 bits before they are added elsewhere.
-CHUNKS = (1, 2, 4, 8, 16)
 # Beyond it weights are zero for all that matters; keeps every number within float32.
 _LARGEST_SCALE = 1e30
 
@@ -91,21 +86,13 @@ def scaling(
     )
 
 
-def largest_chunk(magnitudes: NDArray[np.float32], largest_operand: int) -> int:
-    """The most pairs, of CHUNKS, whose products are proven to sum to 32 bits, wherever a run of inputs begins.
+def largest_of_eight_pairs(magnitudes: NDArray[np.float32]) -> int:
+    """The largest sum of the magnitudes of weights that eight pairs of inputs, from a group's first on, meet.
 
-    magnitudes: (positions, pairs, outputs, 2) of the whole weights. A run begins at a group of channels: 8 pairs.
+    From it the kernels prove how many products fit into 32 bits. magnitudes: (positions, pairs, outputs, 2), whole
+    numbers, of whole groups.
     """
-    # In float32 exact: 32 weights of 16 bits stay below 2^24.
-    sums = magnitudes[..., 0] + magnitudes[..., 1]
-    limit, proven = LARGEST_SUM // largest_operand, CHUNKS[0]
-    for chunk in CHUNKS:
-        if chunk == CHUNKS[-1]:
-            # Not only those that begin at a multiple of it.
-            sums = sums[:, :-1] + sums[:, 1:]
-        elif chunk > 1:
-            sums = sums[:, ::2] + sums[:, 1::2]
-        if float(sums.max(initial=0)) > limit:
-            break
-        proven = chunk
-    return proven
+    positions, pairs, outputs, two = magnitudes.shape
+    # In float32 exact: 16 weights of 16 bits stay below 2^24.
+    sums = magnitudes.reshape(positions, pairs // 8, 8, outputs, two).sum(axis=(2, 4))
+    return int(sums.max(initial=0))

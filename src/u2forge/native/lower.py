@@ -38,7 +38,7 @@ class Ingredients:
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """steps: without offsets and chunks, which packing decides. ingredients: one for each step."""
+    """steps: without what packing decides: offsets and eight_pairs. ingredients: one for each step."""
 
     buffers: tuple[Buffer, ...]
     steps: tuple[Step, ...]

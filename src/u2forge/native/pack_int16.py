@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from u2forge.native.int16_scales import (
-    CHUNKS,
     INPUT_SHIFT,
-    LARGEST_OPERAND,
     WEIGHT_FACTORS,
-    largest_chunk,
+    largest_of_eight_pairs,
     weight_scales,
 )
 from u2forge.native.pack_convolution import Weights, block_taps, output_blocks, padded, padded_segments
@@ -24,11 +22,11 @@ from u2forge.native.transform_weights import POSITIONS, TAPS, transform_taps
 @dataclass(frozen=True, eq=False)
 class Int16Weights:
     """packed: (n,), as the kernels read it. scales: (output channels,) what the weights were multiplied with.
-    chunk: pairs of products whose sum is proven to fit into 32 bits."""
+    eight_pairs: see Step."""
 
     packed: NDArray[np.int16]
     scales: NDArray[np.float64]
-    chunk: int
+    eight_pairs: int
 
 
 def pack_int16(
@@ -48,7 +46,7 @@ def pack_int16(
     inputs, outputs = padded_segments(segments), padded(len(weight))
     packed = np.empty(positions * inputs * outputs, np.int16)
     scales = np.ones(outputs)
-    chunk = CHUNKS[-1]
+    eight_pairs = 1
     for block in output_blocks(len(weight)):
         real = slice(block.start, min(block.stop, len(weight)))
         scaled = weight[real] * input_levels.astype(np.float32)[:, None, None]
@@ -61,8 +59,8 @@ def pack_int16(
         size = positions * inputs
         packed[size * block.start : size * block.stop].reshape(products.shape)[:] = products
         magnitudes = np.abs(products, out=products).reshape(positions, inputs // 2, -1, 2)
-        chunk = min(chunk, largest_chunk(magnitudes, LARGEST_OPERAND[algorithm]))
-    return Int16Weights(packed, scales[: len(weight)], chunk)
+        eight_pairs = max(eight_pairs, largest_of_eight_pairs(magnitudes))
+    return Int16Weights(packed, scales[: len(weight)], eight_pairs)
 
 
 def _products(taps: NDArray[np.float32], algorithm: Algorithm) -> NDArray[np.float32]:

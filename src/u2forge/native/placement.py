@@ -1,5 +1,8 @@
-"""A network → where each tensor lies; concatenation is placement: its parts are written where they are joined. A residual
-that is read for the last time lies where the sum is written."""
+"""A network → where each tensor lies.
+
+Concatenation is placement: its parts are written where they are joined. A residual that is read for the last time lies
+where its sum is written.
+"""
 
 from __future__ import annotations
 

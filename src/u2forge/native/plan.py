@@ -88,7 +88,8 @@ class Offsets:
 class Step:
     """One step. source, target: the view read and written; residual: added after rectification (of ADD: its second
     operand); pooled: where the target's 2×2 maximum goes, too. dilation: of a 3×3, which pads by as much.
-    chunk: int16 only: pairs of products whose 32-bit sum is proven not to overflow."""
+    eight_pairs: int16 only: the largest sum of magnitudes of weights that eight pairs of inputs meet, from a group's
+    first on."""
 
     kind: Kind
     name: str
@@ -98,7 +99,7 @@ class Step:
     pooled: View | None = None
     algorithm: Algorithm = Algorithm.DIRECT
     dilation: int = 1
-    chunk: int = 0
+    eight_pairs: int = 0
     offsets: Offsets = field(default_factory=Offsets)
 
 

@@ -29,10 +29,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class StepArrays:
-    """arrays: by the name of their field of Offsets. chunk: see Step."""
+    """arrays: by the name of their field of Offsets. eight_pairs: see Step."""
 
     arrays: Arrays
-    chunk: int = 0
+    eight_pairs: int = 0
 
 
 def step_arrays(
@@ -92,7 +92,7 @@ def _int16_convolution(
     if step.residual is not None:
         residual = _levels(ingredients.residual_sources, ingredients.residual_segments, ranges)
         arrays["residual_multiplier"] = padded_channels((residual / target).astype(np.float32), segments)
-    return StepArrays(arrays, packed.chunk)
+    return StepArrays(arrays, packed.eight_pairs)
 
 
 def _in_levels(
