@@ -266,9 +266,9 @@ Planar Session::planar(const View& view) const {
             b.width};
 }
 
-Epilogue Session::epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const {
+Epilogue Session::epilogue(const Step& step) const {
     return {program_->floats(step.multiplier), program_->floats(step.addend), program_->floats(step.residual_multiplier),
-            step.residual ? residual : nullptr, step.pooled ? pooled : nullptr};
+            step.residual ? blocked(step.residual) : Blocked{}, step.pooled ? blocked(step.pooled) : Blocked{}};
 }
 
 void Session::need_own(size_t bytes) {
@@ -356,9 +356,7 @@ void Session::winograd(const Step& step, char* scratch) {
     if (step.dilation > 1) return winograd_by_phases(step, scratch);
     if (tiles < kManyTiles) {
         const Blocked source = blocked(step.source), target = blocked(step.target);
-        const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
-        const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};
-        return winograd_by_channels(step, source, target, images_, epilogue(step, &residual, &pooled), scratch);
+        return winograd_by_channels(step, source, target, images_, epilogue(step), scratch);
     }
     const int columns = std::min(kMostColumns, step.target.count);
     // Transformed tiles of all input channels, and sums of one block of output channels.
@@ -373,8 +371,6 @@ void Session::winograd(const Step& step, char* scratch) {
 
 void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
-    const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
-    const Blocked pooled = step.pooled ? blocked(step.pooled) : Blocked{};
     const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
     const int tiles = tiles_x * tiles_y * images_;
     const int channels = source.count * kGroup;
@@ -386,7 +382,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
     const auto blocks = output_blocks(target.count, group_bytes);
-    const Epilogue finish = epilogue(step, &residual, &pooled);
+    const Epilogue finish = epilogue(step);
     pool_.run(quotient_up(tiles, tiles_of_item), [&](int item, int worker) {
         const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
         char* operands = own(worker);
@@ -417,7 +413,7 @@ void Session::winograd_by_phases(const Step& step, char* scratch) {
     to.data = results + to.row + 64;
     std::memset(scratch, 0, size_t(from.image) * images);
     move_phases(source, from, dilation, true);
-    winograd_by_channels(step, from, to, images, epilogue(step, nullptr, nullptr), results + to.image * images);
+    winograd_by_channels(step, from, to, images, epilogue(step), results + to.image * images);
     move_phases(target, to, dilation, false);
 }
 
@@ -507,7 +503,6 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
 
 void Session::direct(const Step& step, char* scratch) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
-    const Blocked residual = step.residual ? blocked(step.residual) : Blocked{};
     const int height = source.height, width = source.width, dilation = step.dilation;
     const int blocks = quotient_up(source.count, groups_of_block(kernels_));
     const Interleaved copy = interleaved(kernels_, source.count, height, width);
@@ -526,7 +521,7 @@ void Session::direct(const Step& step, char* scratch) {
                                                           quotient_up(height * images_, lines_at_once)));
     need_own(quotient_up(height * images_, bands) * sums_line);
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
-    const Epilogue finish = epilogue(step, &residual, nullptr);
+    const Epilogue finish = epilogue(step);
     const int chunk = proven_steps(step.eight_pairs, kHighestLevel);
     pool_.run(static_cast<int>(output.size()) * bands, [&](int item, int worker) {
         const OutputBlock& out = output[item / bands];

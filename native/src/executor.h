@@ -64,7 +64,7 @@ class Session {
 
     Blocked blocked(const View& view) const;
     Planar planar(const View& view) const;
-    Epilogue epilogue(const Step& step, const Blocked* residual, const Blocked* pooled) const;
+    Epilogue epilogue(const Step& step) const;
     char* own(int worker) const { return own_[worker].get(); }
     void need_own(size_t bytes);
 

@@ -31,13 +31,13 @@ struct Planar {
 };
 
 // What is done to a sum of products on its way to memory: times multiplier (where there is one) plus addend, rectified,
-// plus the residual times its multiplier. The arrays begin at the first channel of the target.
+// plus the residual times its multiplier. The arrays begin at the first channel of the target. Without data: no residual, no
+// pooled target.
 struct Epilogue {
     const float* multiplier;
     const float* addend;
     const float* residual_multiplier;
-    const Blocked* residual;
-    const Blocked* pooled;
+    Blocked residual, pooled;
 };
 
 struct TransformInput {

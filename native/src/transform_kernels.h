@@ -159,7 +159,7 @@ template <class Channel, class V> struct Finish {
         addend = load(e.addend + channel, V{});
         if constexpr (multiplied) {
             multiplier = load(e.multiplier + channel, V{});
-            residual_multiplier = e.residual ? load(e.residual_multiplier + channel, V{}) : multiplier;
+            residual_multiplier = e.residual.data ? load(e.residual_multiplier + channel, V{}) : multiplier;
         }
     }
     V scaled(V sum) const {
@@ -218,58 +218,58 @@ template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput
     using Channel = typename P::Channel;
     using Result = typename P::Product::Result;
     using V = FloatsAtOnce;
-    const Blocked& target = *a.target;
-    const Blocked* residual = a.epilogue.residual;
-    const Blocked* pooled = a.epilogue.pooled;
+    const Blocked &target = *a.target, &residual = a.epilogue.residual, &pooled = a.epilogue.pooled;
     const int per_image = a.tiles_x * a.tiles_y;
-    for (int channel = 0; channel < a.groups * kGroup; channel += V::count) {
-        const int group = a.first_group + channel / kGroup, part = channel % kGroup;
-        const Finish<Channel, V> finish(a.epilogue, a.first_group * kGroup + channel);
+    for (int g = 0; g < a.groups; ++g)
         for (int t = 0; t < a.tiles; ++t) {
             const int tile = a.first_tile + t, image = tile / per_image, place = tile % per_image;
-            const int y = place / a.tiles_x * kStep, x = place % a.tiles_x * kStep;
+            const int y = place / a.tiles_x * kStep, x = place % a.tiles_x * kStep, group = a.first_group + g;
             const int rows = target.height - y < kStep ? target.height - y : kStep;
             const int columns = target.width - x < kStep ? target.width - x : kStep;
-            const char* m = a.products + t * a.row + channel * 4;
-            V half[kStep][kTile];  // [y][j]
-            U2FORGE_UNROLL
-            for (int j = 0; j < kTile; ++j) {
-                V column[kTile], o[kStep];
+            for (int part = 0; part < kGroup; part += V::count) {
+                const Finish<Channel, V> finish(a.epilogue, group * kGroup + part);
+                const char* m = a.products + t * a.row + (g * kGroup + part) * 4;
+                V half[kStep][kTile];  // [y][j]
                 U2FORGE_UNROLL
-                for (int i = 0; i < kTile; ++i)
-                    column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position), V{});
-                output_rows<Finish<Channel, V>::multiplied>(column, o);
-                U2FORGE_UNROLL
-                for (int i = 0; i < kStep; ++i) half[i][j] = o[i];
+                for (int j = 0; j < kTile; ++j) {
+                    V column[kTile], o[kStep];
+                    U2FORGE_UNROLL
+                    for (int i = 0; i < kTile; ++i)
+                        column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position), V{});
+                    output_rows<Finish<Channel, V>::multiplied>(column, o);
+                    U2FORGE_UNROLL
+                    for (int i = 0; i < kStep; ++i) half[i][j] = o[i];
+                }
+                Channel* to = pixel<Channel>(target, image, group, y, x) + part;
+                const Channel* add = Added ? pixel<Channel>(residual, image, group, y, x) + part : nullptr;
+                Channel* small = Pooled ? pixel<Channel>(pooled, image, group, y / 2, x / 2) + part : nullptr;
+                if (rows == kStep && columns == kStep)
+                    put_tile<true, Added, Pooled>(half, finish, to, target.row, add, residual.row, small, pooled.row, rows,
+                                                  columns);
+                else
+                    put_tile<false, Added, Pooled>(half, finish, to, target.row, add, residual.row, small, pooled.row, rows,
+                                                   columns);
             }
-            Channel* to = pixel<Channel>(target, image, group, y, x) + part;
-            const Channel* add = Added ? pixel<Channel>(*residual, image, group, y, x) + part : nullptr;
-            Channel* small = Pooled ? pixel<Channel>(*pooled, image, group, y / 2, x / 2) + part : nullptr;
-            const ptrdiff_t add_row = Added ? residual->row : 0, small_row = Pooled ? pooled->row : 0;
-            if (rows == kStep && columns == kStep)
-                put_tile<true, Added, Pooled>(half, finish, to, target.row, add, add_row, small, small_row, rows, columns);
-            else
-                put_tile<false, Added, Pooled>(half, finish, to, target.row, add, add_row, small, small_row, rows, columns);
         }
-    }
 }
 
 template <class P> void transform_output(const TransformOutput& a) {
-    if (a.epilogue.residual) return a.epilogue.pooled ? put_tiles<P, true, true>(a) : put_tiles<P, true, false>(a);
-    return a.epilogue.pooled ? put_tiles<P, false, true>(a) : put_tiles<P, false, false>(a);
+    const bool added = a.epilogue.residual.data, pooled = a.epilogue.pooled.data;
+    if (added) return pooled ? put_tiles<P, true, true>(a) : put_tiles<P, true, false>(a);
+    return pooled ? put_tiles<P, false, true>(a) : put_tiles<P, false, false>(a);
 }
 
 template <class P> void store_sums(const StoreSums& a) {
     using Channel = typename P::Channel;
     using Result = typename P::Product::Result;
-    const Blocked* residual = a.epilogue.residual;
+    const Blocked& residual = a.epilogue.residual;
     for (int g = 0; g < a.groups; ++g) {
         const int group = a.first_group + g;
         const Finish<Channel, F16> finish(a.epilogue, group * kGroup);
         for (int x = 0; x < a.pixels; ++x) {
             const F16 sum = load(reinterpret_cast<const Result*>(a.sums + x * a.row + g * 64));
             Channel* to = pixel<Channel>(*a.target, a.image, group, a.y, a.x + x);
-            if (residual) store(to, finish(sum, pixel<Channel>(*residual, a.image, group, a.y, a.x + x)));
+            if (residual.data) store(to, finish(sum, pixel<Channel>(residual, a.image, group, a.y, a.x + x)));
             else store(to, finish(sum));
         }
     }

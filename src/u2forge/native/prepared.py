@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ from u2forge.model_file.read import ModelFile
 from u2forge.native.layers import Layer, layers_of
 from u2forge.native.prepared_header import (
     Checksum,
-    FoundTensor,
     NetworkTables,
     NotPreparedError,
     PreparedKey,
@@ -46,17 +45,10 @@ Found = tuple[NetworkTables, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(NetworkTables):
     """A network as the kernels take it. weights: uint8, read-only, beginning at a page; mapped from a file where there
-    is a cache, so that processes share them. inputs, outputs: the graph's, in the order in which sessions take and give
-    them. names: of the steps."""
+    is a cache, so that processes share them."""
 
-    precision: str
-    buffers: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    names: tuple[str, ...]
-    inputs: tuple[FoundTensor, ...]
-    outputs: tuple[FoundTensor, ...]
     weights: NDArray[np.uint8]
 
     @cached_property
@@ -95,15 +87,7 @@ def prepared_network(
 
 def _prepared(found: Found) -> Prepared:
     tables, weights = found
-    return Prepared(
-        precision=tables.precision,
-        buffers=tables.buffers,
-        steps=tables.steps,
-        names=tables.names,
-        inputs=tables.inputs,
-        outputs=tables.outputs,
-        weights=weights,
-    )
+    return Prepared(**{field.name: getattr(tables, field.name) for field in fields(tables)}, weights=weights)
 
 
 def _found(path: Path, key: PreparedKey, checksum: Checksum) -> Found | None:
