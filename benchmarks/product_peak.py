@@ -19,7 +19,7 @@ from u2forge.native.pack_convolution import rounded_to_bfloat16
 from u2forge.native.plan import GROUP, Algorithm, Buffer, Kind, Layout, Offsets, Plan, Step, View
 from u2forge.native.weights_layout import PAGE, laid_out
 
-# Channels and side; the wider a layer, the less its edges and the copy of its padding count.
+# Channels and side; the wider a layer, the less its edges and the copy of its pixels count.
 _SHAPES = ((64, 24), (64, 48), (96, 24), (128, 24), (192, 12))
 _LAYERS = 4
 _REPEAT = 60

@@ -31,7 +31,7 @@ constexpr int kSumsBytes = 128 * 1024;
 constexpr int kTaps[] = {4, 0, 1, 2, 3, 5, 6, 7, 8};
 // From here on tiles are dealt to the threads, each with all channels; below, output channels are.
 constexpr int kManyTiles = 300;
-constexpr int kItems = 16;       // at least, where tiles are dealt out
+constexpr int kItems = 24;       // into which tiles are dealt out, whatever the number of threads
 constexpr int kMostColumns = 4;  // vectors of an output block, as packed
 constexpr int kImagesOfPass = 1;
 
@@ -365,8 +365,11 @@ void Session::winograd(const Step& step, char* scratch) {
     const int unit = columns >= 4 ? 6 : 12;
     int most = static_cast<int>(kCacheBytes / tile_bytes) / unit * unit;
     most = std::clamp(most, 2 * 12, 96);
-    // Whatever the number of threads: how far 16-bit kernels sum before they round is found for each item.
-    winograd_by_tiles(step, std::min(most, rounded_up(quotient_up(tiles, kItems), unit)));
+    // Evenly over the threads; but where sums are rounded on the way, which depends on what else an item contains, results
+    // are to be the same for any number of them.
+    const int rounds = std::max(1, quotient_up(tiles, most * pool_.threads()));
+    const int items = kernels_.flushes ? kItems : rounds * pool_.threads();
+    winograd_by_tiles(step, std::min(most, rounded_up(quotient_up(tiles, items), unit)));
 }
 
 void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {

@@ -13,6 +13,7 @@ constexpr Kernels kTable = {
     static_cast<int>(sizeof(typename P::Transformed)),
     columns_of_product,
     steps_of_panel,
+    P::Product::flushes,
     transform_input<P>,
     product<typename P::Product>,
     transform_output<P>,

@@ -129,9 +129,10 @@ struct Rows {  // pool, add, copy
 
 struct Kernels {
     int bytes_of_channel;      // in blocked tensors
-    int bytes_of_transformed;  // in transformed tiles and padded copies
+    int bytes_of_transformed;  // in transformed tiles and interleaved copies
     int columns;               // vectors of a product that are computed side by side
-    int steps_of_panel;        // whose weights, of so many columns, stay in the first cache
+    int steps_of_panel;        // whose weights, of so many columns, a near cache holds while all rows meet them
+    bool flushes;              // 16-bit sums go to floats before they can fill 32 bits
     void (*transform_input)(const TransformInput&);
     void (*product)(const Product&);
     void (*transform_output)(const TransformOutput&);

@@ -17,7 +17,13 @@ std::vector<Placed> living(const Parts& parts) {
     ptrdiff_t begin = 0;
     for (const Lifetime& part : parts) {
         const ptrdiff_t end = begin + static_cast<ptrdiff_t>(part.bytes);
-        if (part.first <= part.last && part.bytes > 0) found.push_back({begin, end, part.first, part.last});
+        if (part.first <= part.last && part.bytes > 0) {
+            // Neighbours of one lifetime are one.
+            const bool joins = !found.empty() && found.back().end == begin && found.back().first == part.first &&
+                               found.back().last == part.last;
+            if (joins) found.back().end = end;
+            else found.push_back({begin, end, part.first, part.last});
+        }
         begin = end;
     }
     return found;

@@ -80,7 +80,7 @@ inline void sum_columns(const Product& a, int column, int first_step, int steps,
     }
 }
 
-// Weights are taken panel by panel: those of one stay in the first cache while all rows are summed.
+// Weights are taken panel by panel: a near cache holds those of one while all rows meet them.
 template <class P> void product(const Product& a) {
     for (int first = 0; first < a.steps; first += steps_of_panel) {
         const int steps = a.steps - first < steps_of_panel ? a.steps - first : steps_of_panel;

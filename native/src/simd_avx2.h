@@ -11,7 +11,7 @@ namespace u2forge::U2FORGE_LEVEL {
 // 16 registers: 6 rows of one column vector, which is two of them.
 template <int Columns> constexpr int rows_of_product = 6;
 constexpr int columns_of_product = 1;
-constexpr int steps_of_panel = 256;  // 16 KB of weights
+constexpr int steps_of_panel = 256;
 constexpr bool fetches_weights = true;  // 5 to 8 % of the layers whose weights no cache holds
 
 struct F16 {

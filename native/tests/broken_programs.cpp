@@ -80,9 +80,9 @@ bool affordable(const Program& p) {
     if (numbers > 300000) return false;
     for (const Step& s : p.steps) {
         const Buffer& b = p.buffers[s.target.buffer];
-        // A copy with a border, or one part for each row and column of the dilation.
-        const int64_t d = s.dilation, border = std::min<int64_t>(d, b.width), groups = s.source.count + s.target.count;
-        const int64_t pixels = s.winograd ? (b.height + 6 * d) * (b.width + 6 * d) : b.height * (b.width + 2 * border);
+        // A copy, or one part for each row and column of the dilation.
+        const int64_t d = s.dilation, groups = s.source.count + s.target.count;
+        const int64_t pixels = s.winograd ? (b.height + 6 * d) * (b.width + 6 * d) : int64_t{b.height} * b.width;
         if (s.kind == Kind::convolution && pixels * groups > 50000) return false;
         if (int64_t{s.source.count} * s.target.count * b.height * b.width > 20000) return false;
     }

@@ -71,6 +71,12 @@ void check_late_half() {
     if (plan.bytes != 20480) fail(0, "the late half's place is not used");
 }
 
+// The largest first would take 28672 bytes: its place at 0 keeps two of the others apart that would fit below it.
+void check_order() {
+    const MemoryPlan plan = plan_memory({{{12288, 0, 1}}, {{8192, 1, 2}}, {{8192, 3, 3}}, {{8192, 2, 5}}});
+    if (plan.bytes != 20480) fail(0, "another buffer in the first place takes less");
+}
+
 }  // namespace
 }  // namespace u2forge
 
@@ -83,6 +89,7 @@ int main(int argc, char** argv) {
         check(buffers, plan_memory(buffers), seed);
     }
     check_late_half();
+    check_order();
     std::printf("%d memory plans\n", count);
     return 0;
 }

@@ -113,7 +113,7 @@ inline Int16Weights int16_weights(const Factors& f, int largest_operand, bool sa
                 largest = std::max(largest, std::fabs(f.at(p, i, o)));
                 sum += std::fabs(f.at(p, i, o));
             }
-            // One tap's sums follow another's in the same register, where the convolution is direct.
+            // One tap's sums are added to another's, where the convolution is direct.
             largest_sum = f.positions == 9 ? (p == 0 ? sum : largest_sum + sum) : std::max(largest_sum, sum);
         }
         double scale = 32767 / largest;

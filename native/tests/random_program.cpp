@@ -244,7 +244,10 @@ class Builder {
         double slack = slack_behind_convolution(slack_of(source));
         if (added) slack += slack_of(residual);
         // Two places at once: the first must not be taken for free.
-        std::fill_n(areas_[s.target.buffer].slack.begin() + s.target.first, groups, 0.0);
+        Area& written_to = areas_[s.target.buffer];
+        std::fill_n(written_to.slack.begin() + s.target.first, groups, 0.0);
+        // A sum over its residual is to be shown again.
+        std::fill_n(written_to.shown.begin() + s.target.first, groups, false);
         if (winograd && s.dilation == 1 && chance(random_, 0.4))
             s.pooled = place(Layout::blocked, groups, half(size), s.target.buffer);
         weights_of_convolution(s, saturating);

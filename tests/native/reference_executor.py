@@ -61,7 +61,10 @@ class _Memory:
             :, view.first * _unit(buffer) : (view.first + view.count) * _unit(buffer)
         ]
         assert place.shape == array.shape
-        assert over is not None or np.isnan(place).all(), "written twice"
+        if over is None:
+            assert np.isnan(place).all(), "written twice"
+        else:
+            assert not np.isnan(place).any(), "added before it was written"
         assert buffer.layout is Layout.PLANAR or (array >= 0).all()
         place[:] = array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import int16_reference
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_programs import LEVELS, Floats, Program, groups, random_levels, random_weights, results
 from onnx_layers import convolved
@@ -97,6 +97,7 @@ def test_int16_sums_never_wrap(size: tuple[int, int], inputs: int, dilation: int
         np.testing.assert_allclose(found, np.clip(expected, 0, LEVELS), rtol=0, atol=1.5, err_msg=level)
 
 
+@example(size=(9, 6), inputs=1040, highest=60, seed=1)  # more pairs than a panel of weights has
 @settings(max_examples=40, deadline=None)
 @given(size=sizes, inputs=channels, highest=st.sampled_from([1, 7, 60, 500, LEVELS]), seed=seeds)
 def test_int16_winograd_sums_are_exact_where_they_go_to_floats(

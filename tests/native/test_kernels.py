@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_programs import LEVELS, Floats, Program, bfloat16_bits, random_levels, random_weights, results
 from numpy.typing import NDArray
@@ -59,11 +59,26 @@ def rounding_bound(precision: str, expected: Floats, *, winograd: bool) -> float
     return CLOSE["float32"][0 if winograd else 1] * (1 + float(np.abs(expected).max()))
 
 
+# More steps than a panel of weights has.
+MANY_CHANNELS: dict[str, Any] = {
+    "size": (3, 5),
+    "inputs": 528,
+    "outputs": 20,
+    "fused": (True, False),
+    "in_place": True,
+    "before": 1,
+    "batch": 1,
+    "seed": 1,
+}
+
+
 def half(size: tuple[int, int]) -> tuple[int, int]:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int16"])
+@example(**MANY_CHANNELS, winograd=True, dilation=1)
+@example(**MANY_CHANNELS, winograd=False, dilation=2)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     size=sizes | many_tiles,
