@@ -31,7 +31,7 @@ constexpr int kSumsBytes = 128 * 1024;
 constexpr int kTaps[] = {4, 0, 1, 2, 3, 5, 6, 7, 8};
 // From here on tiles are dealt to the threads, each with all channels; below, output channels are.
 constexpr int kManyTiles = 300;
-constexpr int kItems = 24;       // into which tiles are dealt out, whatever the number of threads
+constexpr int kItems = 24;  // into which tiles are dealt out by kernels that flush, whatever the number of threads
 constexpr int kMostColumns = 4;  // vectors of an output block, as packed
 constexpr int kImagesOfPass = 1;
 

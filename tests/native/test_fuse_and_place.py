@@ -39,7 +39,7 @@ def whole() -> Lowered:
         precision="force_float32",
         embed_preprocessing=False,
     )
-    return lower(model)
+    return lower(model, sums_in_place=True)
 
 
 def test_the_full_network_is_fused_and_placed(whole: Lowered) -> None:
@@ -107,7 +107,7 @@ START = f"c1 = Conv<{SAME}>(image, w3) r1 = Relu(c1)"
 def steps_of(text: str, **options: Any) -> list[str]:
     """The steps of a graph, as kind and what is fused into them, once its numbers were found to be right."""
     model, feed = convolutions(text, **options), random_batch(2, 3, 12, 10)
-    lowered = lower(model)
+    lowered = lower(model, sums_in_place=True)
     assert worst_difference(executed(lowered, feed), run_onnxruntime(model, {"image": feed})) < CLOSE
     return [
         step.kind.name.lower()
@@ -136,7 +136,7 @@ def test_a_convolution_that_something_else_reads_keeps_its_own_output() -> None:
 def in_place_sums(text: str, **options: Any) -> list[bool]:
     """Of each sum in a convolution, whether it is written over what it adds, once the numbers were found right."""
     steps_of(text, **options)
-    steps = lower(convolutions(text, **options)).steps
+    steps = lower(convolutions(text, **options), sums_in_place=True).steps
     return [
         step.target == step.residual
         for step in steps

@@ -219,8 +219,10 @@ def check_same_numbers_closely(model: ir.Model, feed: Any) -> None:
     )
     wanted = session.run(None, {"image": feed})
     # Values grow by sums and unscaled logits, so that the error is relative.
-    for found, expected in zip(executed(lower(model), feed), wanted, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for in_place in (False, True):
+        answers = executed(lower(model, sums_in_place=in_place), feed)
+        for found, expected in zip(answers, wanted, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_lowering_leaves_the_model_as_it_is() -> None:

@@ -56,7 +56,7 @@ def compile_plan(model: ir.Model, precision: str, ranges: NativeRanges | None = 
     precision: float32, bfloat16 or int16; ranges: of int16, what it was calibrated with. Raises EngineError on what
     the kernels do not compute.
     """
-    lowered = lower(model)
+    lowered = lower(model, sums_in_place=True)
     lowered = replace(lowered, steps=with_algorithms(lowered.steps, lowered.buffers, precision=precision))
     segments = [(part.input_segments, part.target_segments) for part in lowered.ingredients]
     offsets, size_bytes = laid_out(lowered.steps, segments, precision=precision)

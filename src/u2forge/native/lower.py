@@ -45,13 +45,13 @@ class Lowered:
     ingredients: tuple[Ingredients, ...]
 
 
-def lower(model: ir.Model) -> Lowered:
+def lower(model: ir.Model, *, sums_in_place: bool = False) -> Lowered:
     """The steps of a graph of one fixed picture size; its batch does not matter. model: a valid one (read_onnx checks
-    that of a file), which stays as it is.
+    that of a file), which stays as it is. sums_in_place: see placed.
 
     Raises EngineError on what the kernels do not compute, by the name of its node; ModelError on contradictory shapes.
     """
-    placement = placed(fused(recognized_network(model)))
+    placement = placed(fused(recognized_network(model)), sums_in_place=sums_in_place)
     views = placement.views
     computations = side_convolutions_first(placement.computations, views)
     steps = tuple(

@@ -23,8 +23,12 @@ class Placement:
     computations: tuple[Computation, ...]
 
 
-def placed(network: Network) -> Placement:
-    """A buffer for each tensor that has no place in another one's. The model's inputs and outputs have their own."""
+def placed(network: Network, *, sums_in_place: bool) -> Placement:
+    """A buffer for each tensor that has no place in another one's. The model's inputs and outputs have their own.
+
+    sums_in_place: sums may be written over their residuals. Such a step gives its answer once only: not for who does it
+    again to measure it.
+    """
     builder = _Builder(network)
     for operation in network.operations:
         if isinstance(operation, Join):
@@ -32,7 +36,8 @@ def placed(network: Network) -> Placement:
         else:
             builder.computations.append(operation)
     outputs = builder.separate_outputs(network)
-    builder.add_in_place()
+    if sums_in_place:
+        builder.add_in_place()
     return builder.placement(network, outputs)
 
 
