@@ -511,8 +511,8 @@ void Session::direct(const Step& step, char* scratch) {
     const Interleaved copy = interleaved(kernels_, source.count, height, width);
     const int threads = pool_.threads();
     pool_.run(blocks * images_, [&](int item, int) {
-        kernels_.interleave({&source, item / blocks, item % blocks, 1, scratch + item / blocks * copy.image, copy.block,
-                             copy.row, copy.pixel});
+        const int image = item / blocks, block = item % blocks;
+        kernels_.interleave({&source, image, block, scratch + image * copy.image + block * copy.block, copy.row, copy.pixel});
     });
 
     const int steps = source.count * kGroup * kernels_.bytes_of_transformed / 4;

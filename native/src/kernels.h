@@ -85,13 +85,13 @@ struct StoreSums {
     Epilogue epilogue;
 };
 
-// Pixels of some blocks into a copy where a pixel's channels lie one behind the other; 16-bit levels two groups a block,
+// Pixels of one block into a copy where a pixel's channels lie one behind the other; 16-bit levels two groups a block,
 // floats one, as bfloat16 where the products want it.
 struct Interleave {
     const Blocked* source;
-    int image, first_block, blocks;
-    char* copy;                    // of that image
-    ptrdiff_t block, row, pixel;   // bytes
+    int image, block;
+    char* copy;            // the block's place in the image's first pixel
+    ptrdiff_t row, pixel;  // bytes
 };
 
 struct FirstConvolution {

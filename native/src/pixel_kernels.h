@@ -9,20 +9,16 @@ template <class P> void interleave(const Interleave& a) {
     using Channel = typename P::Channel;
     using Transformed = typename P::Transformed;
     const Blocked& b = *a.source;
-    constexpr int per_block = groups_of_block<Channel>;
-    for (int block = a.first_block; block < a.first_block + a.blocks; ++block)
-        for (int y = 0; y < b.height; ++y)
-            for (int x = 0; x < b.width; ++x) {
-                char* p = a.copy + block * a.block + y * a.row + x * a.pixel;
-                for (int g = 0; g < per_block; ++g) {
-                    auto* to = reinterpret_cast<Transformed*>(p) + g * kGroup;
-                    const int group = block * per_block + g;
-                    if (group >= b.count) break;
-                    const Channel* from = pixel<Channel>(b, a.image, group, y, x);
-                    if constexpr (sizeof(Channel) == 2) store_levels(to, load_levels<S16>(from));
-                    else if constexpr (sizeof(Transformed) == 2) store_bfloat16(to, load(from));
-                    else store(to, load(from));
-                }
+    const int first = a.block * groups_of_block<Channel>, left = b.count - first;
+    const int groups = left < groups_of_block<Channel> ? left : groups_of_block<Channel>;
+    for (int y = 0; y < b.height; ++y)
+        for (int x = 0; x < b.width; ++x)
+            for (int g = 0; g < groups; ++g) {
+                auto* to = reinterpret_cast<Transformed*>(a.copy + y * a.row + x * a.pixel) + g * kGroup;
+                const Channel* from = pixel<Channel>(b, a.image, first + g, y, x);
+                if constexpr (sizeof(Channel) == 2) store_levels(to, load_levels<S16>(from));
+                else if constexpr (sizeof(Transformed) == 2) store_bfloat16(to, load(from));
+                else store(to, load(from));
             }
 }
 

@@ -60,9 +60,10 @@ void sum_rows(const Product& a, ptrdiff_t from_row, ptrdiff_t from_column, ptrdi
 template <class P, int Columns, int Rows>
 inline void sum_some_rows(const Product& a, int rows, int from, int column, int first_step, int steps, bool more) {
     if (rows == Rows) {
-        const bool fetch = fetches_weights && a.fetch && from == 0;
-        const auto sum = fetch ? sum_rows<P, Rows, Columns, true> : sum_rows<P, Rows, Columns, false>;
-        sum(a, from, column, first_step, steps, more);
+        // Only where it is called: half of these functions would be built for nothing.
+        if constexpr (fetches_weights)
+            if (a.fetch && from == 0) return sum_rows<P, Rows, Columns, true>(a, from, column, first_step, steps, more);
+        sum_rows<P, Rows, Columns, false>(a, from, column, first_step, steps, more);
     } else if constexpr (Rows > 1) {
         sum_some_rows<P, Columns, Rows - 1>(a, rows, from, column, first_step, steps, more);
     }
