@@ -25,6 +25,8 @@ size_t bytes_of_image(const Buffer& b, const Kernels& kernels) {
 
 // What the second cache of a thread should hold of transformed tiles and sums.
 constexpr int kCacheBytes = 512 * 1024;
+// Weights of so many bytes stay in the third cache from one item's tiles to the next one's, and are near enough there.
+constexpr int kNearWeights = 1024 * 1024;
 // And of the sums of a direct convolution.
 constexpr int kSumsBytes = 128 * 1024;
 // Of a direct convolution the middle tap first: it alone meets each pixel.
@@ -385,6 +387,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
     const auto blocks = output_blocks(target.count, group_bytes);
+    const bool fetch = target.count * group_bytes > kNearWeights;
     const Epilogue finish = epilogue(step);
     pool_.run(quotient_up(tiles, tiles_of_item), [&](int item, int worker) {
         const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
@@ -397,7 +400,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
             const ptrdiff_t step_bytes = block.count * 64;
             for (int p = 0; p < kPositions; ++p)
                 kernels_.product({operands + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
-                                  block.count, row, step_bytes, sums + p * sums_position, sums_row, false, true,
+                                  block.count, row, step_bytes, sums + p * sums_position, sums_row, false, fetch,
                                   proven_steps(step.eight_pairs, largest[p / kTile])});
             kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
                                        block.count, &target, finish});

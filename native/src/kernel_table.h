@@ -11,7 +11,7 @@ template <class P>
 constexpr Kernels kTable = {
     static_cast<int>(sizeof(typename P::Channel)),
     static_cast<int>(sizeof(typename P::Transformed)),
-    columns_of_product,
+    P::Product::most_columns,
     steps_of_panel,
     P::Product::flushes,
     transform_input<P>,

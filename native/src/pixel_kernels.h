@@ -63,7 +63,7 @@ template <class P> void first_convolution(const FirstConvolution& a) {
     using Channel = typename P::Channel;
     for (int y = a.first_row; y < a.first_row + a.rows; ++y) {
         int group = 0;
-        if constexpr (columns_of_product == 4)
+        if constexpr (P::Product::most_columns == 4)
             for (; a.target->count - group >= 4; group += 4) first_columns<Channel, 4>(a, y, group);
         for (; group < a.target->count; ++group) first_columns<Channel, 1>(a, y, group);
     }

@@ -10,7 +10,6 @@ namespace u2forge::U2FORGE_LEVEL {
 
 // How many rows of a product fit into the 32 registers, by the number of column vectors.
 template <int Columns> constexpr int rows_of_product = Columns == 4 ? 6 : 12;
-constexpr int columns_of_product = 4;
 // All steps: six rows of four vectors use each weight that is loaded often enough for the second cache to follow, and
 // fetching weights ahead gained nothing there.
 constexpr int steps_of_panel = 1 << 20;
@@ -158,6 +157,7 @@ template <int N> inline S32 narrowed(Wide<S32> a) {
 
 // Products of a broadcast operand of four bytes (one float, or two smaller numbers) with 16 columns.
 struct Float32Product {
+    static constexpr int most_columns = 4;
     using Accumulator = __m512;
     using Result = float;
     static constexpr bool flushes = false;
@@ -171,6 +171,7 @@ struct Float32Product {
 
 #ifdef __AVX512BF16__
 struct Bfloat16Product {
+    static constexpr int most_columns = 4;
     using Accumulator = __m512;
     using Result = float;
     static constexpr bool flushes = false;
@@ -189,6 +190,7 @@ struct Bfloat16Product {
 #ifdef __AVX512VNNI__
 // Sums saturate at 32 bits.
 struct Int16Product {
+    static constexpr int most_columns = 4;
     using Accumulator = __m512i;
     using Result = int32_t;
     static constexpr bool flushes = false;
@@ -209,6 +211,7 @@ inline void keep_order(__m512i& x) {
 
 // Sums would wrap: they go to a float before they can.
 struct Int16Product {
+    static constexpr int most_columns = 4;
     using Accumulator = __m512i;
     using Result = float;
     static constexpr bool flushes = true;

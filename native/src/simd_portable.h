@@ -9,7 +9,6 @@
 namespace u2forge::U2FORGE_LEVEL {
 
 template <int Columns> constexpr int rows_of_product = 2;
-constexpr int columns_of_product = 1;
 constexpr int steps_of_panel = 32;
 constexpr bool fetches_weights = false;
 
@@ -149,6 +148,7 @@ template <int N, class V> inline V narrowed(Wide<V> a) {
 }
 
 struct Float32Product {
+    static constexpr int most_columns = 1;
     using Accumulator = F16;
     using Result = float;
     static constexpr bool flushes = false;
@@ -182,6 +182,7 @@ inline Pair load_pair(const char* p) {
 }
 
 struct Bfloat16Product {
+    static constexpr int most_columns = 1;
     using Accumulator = F16;
     using Result = float;
     static constexpr bool flushes = false;
@@ -206,6 +207,7 @@ struct Bfloat16Product {
 
 // Sums saturate at 32 bits, after each pair.
 struct Int16Product {
+    static constexpr int most_columns = 1;
     struct Accumulator {
         int32_t v[16];
     };
