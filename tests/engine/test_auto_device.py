@@ -14,10 +14,10 @@ import pytest
 from u2forge.engine import engine_entry, registry
 from u2forge.engine.engine_entry import EngineEntry, device_kind
 from u2forge.engine.probe_model import write_probe_model
-from u2forge.engine.registry import check_engine, choose_engine, open_engine
+from u2forge.engine.registry import check_engine, choose_engine, engine_of_auto, open_engine
 from u2forge.errors import EngineError, MissingDependencyError
 from u2forge.model_file.manifest import Manifest
-from u2forge.model_file.read import read_manifest
+from u2forge.model_file.read import open_model_file, read_manifest
 from u2forge.native.refusal import UnsupportedGraphError
 
 DOUBLES = "auto_device_doubles"
@@ -142,6 +142,28 @@ def test_one_that_refuses_the_graph_leaves_it_to_the_next_with_the_device(
     monkeypatch.setattr(sys.modules[DOUBLES], "open_fast", refuse)
     with pytest.raises(UnsupportedGraphError):
         open_engine(tmp_path / "model.onnx", options=registry.EngineOptions(device="avx9"))
+
+
+def test_which_it_would_be_is_told_without_opening_it(
+    imported: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnsupportedGraphError(where="node", expected="one", found="another", fix="none")
+
+    write_probe_model(tmp_path / "model.onnx", "force_float32")
+    model = open_model_file(tmp_path / "model.onnx")
+    code = sys.modules[DOUBLES]
+    monkeypatch.setattr(code, "open_fast", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(code, "check_fast", lambda model: None, raising=False)
+    fast = registry.ENGINES["fast"]._replace(check_graph=f"{DOUBLES}:check_fast")
+    monkeypatch.setitem(registry.ENGINES, "fast", fast)
+    assert engine_of_auto(model) == "fast"
+    monkeypatch.setattr(code, "check_fast", refuse)
+    with caplog.at_level("INFO"):
+        assert engine_of_auto(model) == "wide"
+    assert "another engine than fast is taken: node" in caplog.text
+    with pytest.raises(UnsupportedGraphError):
+        engine_of_auto(model, device="avx9")
 
 
 def test_a_device_that_nobody_has(imported: list[str], manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from small_model_files import manifest_of, network_proto, picture_batch, rectified_proto, write_proto
 from u2forge.engine import native_engine, registry
-from u2forge.engine.native_engine import executed_precision, find_device, is_fastest
+from u2forge.engine.native_engine import check_graph, executed_precision, find_device, is_fastest
 from u2forge.engine.probe_model import write_probe_model
 from u2forge.engine.protocol import EngineOptions
 from u2forge.engine.registry import ENGINES, check_engine, open_engine, profile_layers
@@ -25,6 +25,7 @@ from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.quantization_record import CalibrationRecord, FloatLayer, QuantizationRecord
 from u2forge.model_file.read import open_model_file
 from u2forge.model_file.write import write_model
+from u2forge.native.refusal import UnsupportedGraphError
 from u2forge.precision import PrecisionMode
 from u2forge.tensor_spec import TensorSpec
 
@@ -193,13 +194,22 @@ def with_float_layers(path: Path, *names: str) -> Path:
 
 
 def test_a_layer_that_was_kept_in_float_is_not_computed_in_16_bits(
-    probe: Callable[[PrecisionMode], Path],
+    probe: Callable[[PrecisionMode], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = with_float_layers(probe(INT16), "layer_2")
     with pytest.raises(EngineError, match=r"layer 'layer_2': .*kept in float: sensitive.* openvino or onnx"):
         open_engine(path, engine="native")
+    model = open_model_file(path)
+    monkeypatch.setattr(
+        "u2forge.native.compile_plan.CompiledPlan.pack", lambda *_: pytest.fail("weights are packed")
+    )
+    with pytest.raises(UnsupportedGraphError, match=r"layer 'layer_2': .*kept in float: sensitive"):
+        check_graph(model)
     # These are in float anyway.
-    open_engine(with_float_layers(probe(INT16), "layer_1", "layer_4"), engine="native").close()
+    path = with_float_layers(probe(INT16), "layer_1", "layer_4")
+    check_graph(open_model_file(path))
+    monkeypatch.undo()
+    open_engine(path, engine="native").close()
 
 
 def test_what_auto_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,16 +17,18 @@ import pytest
 
 import u2forge
 from u2forge.cli import main as cli
-from u2forge.engine import engine_entry
+from u2forge.engine import engine_entry, native_engine
+from u2forge.engine.registry import ENGINES
 from u2forge.errors import EngineError, InputError, MissingDependencyError, ModelError, OutputError
 from u2forge.measure import interleave
 from u2forge.measure.candidate import Candidate
 from u2forge.measure.interleave import TurnLog, run_interleaved
 from u2forge.measure.perf_row import PHASES, UTILIZATION, PerfResult
+from u2forge.native.refusal import UnsupportedGraphError
 from u2forge.pipeline.picture_report import STAGES
 from u2forge.verbs import perf as perf_verb
 from u2forge.verbs import perf_results, perf_workers
-from u2forge.verbs.perf_candidates import described_options
+from u2forge.verbs.perf_candidates import Wanted, described_options, make_candidates
 
 QUICK: dict[str, Any] = {"iterations": 4, "duration": 0.05, "warmup": 0.0}
 
@@ -265,6 +267,27 @@ def test_one_that_fails_stops_no_other(tiny_model: Path, broken: Path) -> None:
     assert "the file was damaged, or changed after it was built" in failed.reason
     assert failed.latency is None
     assert complete.status == "complete"
+
+
+@pytest.mark.skipif(not ENGINES["native"].installed, reason="the native engine is not built")
+def test_auto_measures_an_engine_that_runs_the_graph(
+    tiny_model: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnsupportedGraphError(where="node", expected="one", found="another", fix="none")
+
+    def engines(model: Path, *names: str) -> list[str]:
+        wanted = Wanted([model], names, "auto", [], [], [], [], "latency", [])
+        return [group[0].engine for group in make_candidates(wanted, progress=False)]
+
+    monkeypatch.setattr(native_engine, "native_devices", lambda: ["cpu", "avx2", "portable"])
+    assert engines(tiny_model) == ["native"]
+    # Its row says what is wrong.
+    assert engines(broken) == ["native"]
+    monkeypatch.setattr(native_engine, "check_graph", refuse)
+    others = [name for name in ("openvino", "onnxruntime") if ENGINES[name].installed] or ["native"]
+    assert engines(tiny_model) == others[:1]
+    assert engines(tiny_model, "native", "auto") == list(dict.fromkeys(["native", *others[:1]]))
 
 
 def test_where_all_fail_the_reason_is_raised(broken: Path, tmp_path: Path) -> None:

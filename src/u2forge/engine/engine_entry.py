@@ -15,12 +15,14 @@ NVIDIA_KINDS = ("cuda", "tensorrt")
 
 
 class EngineEntry(NamedTuple):
-    """module: what must be there; opener, devices, profiler, suits: "module:function"; extra: what brings it, None of
-    what u2forge has by itself, and of what is on no package index: bring then says how to get it.
+    """module: what must be there; opener, devices, profiler, suits, check_graph: "module:function"; extra: what brings
+    it, None of what u2forge has by itself, and of what is on no package index: bring then says how to get it.
 
     profiler: None of an engine that does not time layers. target: which models it runs; note: what to know of it.
     suits: whether `auto` takes it for a model with that manifest; any where there is none. auto_devices: the kinds of
     device (cuda of cuda:1, gpu of GPU.0) for which `auto` asks it at all, "auto" where none is named; None: any kind.
+    check_graph: raises the UnsupportedGraphError that the opener would, without preparing the model; None of what
+    raises none.
     keep_out: modules that the module imports where it can, and does without where it cannot. nvidia_install: how to get
     it with NVIDIA's GPUs, None of what has none.
     """
@@ -32,6 +34,7 @@ class EngineEntry(NamedTuple):
     profiler: str | None
     extra: str | None
     suits: str | None = None
+    check_graph: str | None = None
     keep_out: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     bring: str | None = None

@@ -21,7 +21,8 @@ from u2forge.errors import EngineError
 from u2forge.model_file.manifest import Manifest
 from u2forge.model_file.read import ModelFile
 from u2forge.native.encode import output_sizes
-from u2forge.native.prepared import Prepared, prepared_network
+from u2forge.native.layers import Layer
+from u2forge.native.prepared import Prepared, planned_layers, prepared_network
 from u2forge.native.refusal import UnsupportedGraphError
 from u2forge.precision import PrecisionMode, float_type, quantized_bits
 from u2forge.tensor_spec import TensorSpec
@@ -92,7 +93,7 @@ def open_program(model: ModelFile, options: EngineOptions, level: str) -> Opened
         raise _short_of(model, "memory", error) from error
     _kernels.release_free_memory()
     check_fits_manifest(model, inputs=prepared.inputs, outputs=prepared.outputs)
-    _check_float_layers(model, prepared)
+    _check_float_layers(model.manifest, prepared.layers)
     try:
         program = _kernels.Program(precision, prepared.buffers, prepared.steps, prepared.weights)
     except ValueError as error:
@@ -103,6 +104,13 @@ def open_program(model: ModelFile, options: EngineOptions, level: str) -> Opened
             fix="build the model again, or run it with the engine openvino or onnxruntime",
         ) from error
     return OpenedProgram(prepared, program)
+
+
+def check_graph(model: ModelFile) -> None:
+    """Raises UnsupportedGraphError where open_native would. Packs no weights."""
+    _check_sizes(model.manifest)
+    precision = executed_precision(model.manifest.precision, level_of(_CPU))
+    _check_float_layers(model.manifest, planned_layers(model, precision))
 
 
 def session_arrays(
@@ -158,11 +166,11 @@ def _has_fixed_size(spec: TensorSpec) -> bool:
     return None not in spec.shape[1:]
 
 
-def _check_float_layers(model: ModelFile, prepared: Prepared) -> None:
-    """Raises EngineError where 16 bits would compute a layer that the accuracy gate kept in float."""
-    record = model.manifest.quantization
+def _check_float_layers(manifest: Manifest, layers: Sequence[Layer]) -> None:
+    """Raises UnsupportedGraphError where 16 bits would compute a layer that the accuracy gate kept in float."""
+    record = manifest.quantization
     kept = {} if record is None else {layer.name: layer.reason for layer in record.float_layers}
-    for layer in prepared.layers:
+    for layer in layers:
         if layer.is_convolution and layer.precision == "int16" and layer.name in kept:
             raise UnsupportedGraphError(
                 where=f"engine {NAME!r}, layer {layer.name!r}",

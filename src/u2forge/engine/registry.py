@@ -36,6 +36,7 @@ ENGINES: dict[str, EngineEntry] = {
         profiler="u2forge.engine.native_profile:profile_native",
         extra=None,
         suits="u2forge.engine.native_engine:is_fastest",
+        check_graph="u2forge.engine.native_engine:check_graph",
     ),
     "cuda": EngineEntry(
         module="torch",
@@ -108,12 +109,32 @@ def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions
     try:
         return _open(model, name, options)
     except UnsupportedGraphError as refusal:
-        others = (other for other in _suiting(model.manifest, options.device) if other != name)
-        other = next(others, None) if engine == "auto" else None
+        other = _instead_of(name, model, options.device) if engine == "auto" else None
         if other is None:
             raise
         _log.info("another engine than %s is taken: %s", name, refusal)
         return _open(model, other, options)
+
+
+def engine_of_auto(model: ModelFile, *, device: str = "auto") -> str:
+    """The engine that open_model takes for auto, which is not opened. Raises as open_engine does, as far as that is
+    known before."""
+    name = choose_engine("auto", manifest=model.manifest, device=device)
+    try:
+        check = ENGINES[name].check_graph
+        if check is not None:
+            _resolve(check)(model)
+    except UnsupportedGraphError as refusal:
+        other = _instead_of(name, model, device)
+        if other is None:
+            raise
+        _log.info("another engine than %s is taken: %s", name, refusal)
+        return other
+    return name
+
+
+def _instead_of(name: str, model: ModelFile, device: str) -> str | None:
+    return next((other for other in _suiting(model.manifest, device) if other != name), None)
 
 
 def _open(model: ModelFile, name: str, options: EngineOptions) -> Engine:

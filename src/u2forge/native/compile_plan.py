@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from u2forge.native.layers import Layer, layer_of
 from u2forge.native.lower import Lowered, lower
 from u2forge.native.plan import Offsets, Plan
 from u2forge.native.prepared_header import FoundTensor
@@ -36,6 +37,13 @@ class CompiledPlan:
     _lowered: Lowered
     _offsets: tuple[Offsets, ...]
     _ranges: NativeRanges | None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What each step is."""
+        return tuple(
+            layer_of(step.name, step.kind, step.algorithm, self.precision) for step in self._lowered.steps
+        )
 
     def pack(self, write: Write) -> Plan:
         """The plan; hands each packed array to `write`. Raises ModelError where calibrated ranges do not fit."""

@@ -35,12 +35,13 @@ class Layer:
 def layers_of(names: Sequence[str], steps: NDArray[np.int64], *, precision: str) -> tuple[Layer, ...]:
     """One for each step. steps: the table of encode. Raises ValueError on a kind that there is not."""
     return tuple(
-        _layer(name, Kind(int(row[KIND_COLUMN])), Algorithm(int(row[ALGORITHM_COLUMN])), precision)
+        layer_of(name, Kind(int(row[KIND_COLUMN])), Algorithm(int(row[ALGORITHM_COLUMN])), precision)
         for name, row in zip(names, steps, strict=True)
     )
 
 
-def _layer(name: str, kind: Kind, algorithm: Algorithm, precision: str) -> Layer:
+def layer_of(name: str, kind: Kind, algorithm: Algorithm, precision: str) -> Layer:
+    """What one step is in a plan of that precision."""
     on_levels = kind in _BLOCKED and precision == "int16"
     in_half = kind is Kind.CONVOLUTION and precision == "bfloat16"
     return Layer(

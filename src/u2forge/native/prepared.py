@@ -85,6 +85,11 @@ def prepared_network(
     return _prepared(made)
 
 
+def planned_layers(model_file: ModelFile, precision: str) -> tuple[Layer, ...]:
+    """What each step would be, without packing a weight. Raises as prepared_network does of the graph."""
+    return _compiled(model_file, precision).layers
+
+
 def _prepared(found: Found) -> Prepared:
     tables, weights = found
     return Prepared(**{field.name: getattr(tables, field.name) for field in fields(tables)}, weights=weights)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u2forge.engine.processor import usable_processors
-from u2forge.engine.registry import check_engine, choose_engine
-from u2forge.errors import InputError
+from u2forge.engine.registry import check_engine, choose_engine, engine_of_auto
+from u2forge.errors import EngineError, InputError, ModelError
 from u2forge.measure.candidate import Candidate, Scenario
 from u2forge.measure.timed_network import MOST_PICTURES
-from u2forge.model_file.read import read_manifest
+from u2forge.model_file.read import open_model_file, read_manifest
 from u2forge.pipeline.inputs import collect_inputs
 from u2forge.precision import PrecisionMode
 from u2forge.verbs.calibration_data import evenly_spread
@@ -58,8 +58,7 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
             for asked in _batches(model, precision, wanted)
             for path, batch in [_resolved(model, precision, asked, progress)]
         ]
-        manifest = read_manifest(batches[0][0])
-        chosen = dict.fromkeys(choose_engine(one, manifest=manifest, device=wanted.device) for one in engines)
+        chosen = dict.fromkeys(_engine(batches[0][0], one, device=wanted.device) for one in engines)
         for engine, threads in itertools.product(chosen, wanted.threads or (None,)):
             variants = [
                 Candidate(
@@ -77,6 +76,18 @@ def make_candidates(wanted: Wanted, *, progress: bool) -> list[list[Candidate]]:
             ]
             found += [(place, group) for group in ([variants] if searching else [[one] for one in variants])]
     return [variants for _, variants in sorted(found, key=lambda one: one[0])]
+
+
+def _engine(path: Path, asked: str, *, device: str) -> str:
+    """The engine that will be measured; of auto, one that runs the model's graph. What is wrong with a single model is
+    left to its row."""
+    chosen = choose_engine(asked, manifest=read_manifest(path), device=device)
+    if asked != "auto":
+        return chosen
+    try:
+        return engine_of_auto(open_model_file(path), device=device)
+    except (EngineError, ModelError):
+        return chosen
 
 
 def described_options(candidate: Candidate) -> str:
