@@ -25,10 +25,10 @@ size_t bytes_of_image(const Buffer& b, const Kernels& kernels) {
 
 // What the second cache of a thread should hold of transformed tiles and sums.
 constexpr int kCacheBytes = 512 * 1024;
-// Weights of so many bytes stay in the third cache from one item's tiles to the next one's, and are near enough there.
-constexpr int kNearWeights = 1024 * 1024;
 // And of the sums of a direct convolution.
 constexpr int kSumsBytes = 128 * 1024;
+// Weights of so many bytes stay in the third cache from one item's tiles to the next one's, and are near enough there.
+constexpr int kNearWeights = 1024 * 1024;
 // Of a direct convolution the middle tap first: it alone meets each pixel.
 constexpr int kTaps[] = {4, 0, 1, 2, 3, 5, 6, 7, 8};
 // From here on tiles are dealt to the threads, each with all channels; below, output channels are.

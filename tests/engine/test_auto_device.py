@@ -14,10 +14,10 @@ import pytest
 from u2forge.engine import engine_entry, registry
 from u2forge.engine.engine_entry import EngineEntry, device_kind
 from u2forge.engine.probe_model import write_probe_model
-from u2forge.engine.registry import check_engine, choose_engine, engine_of_auto, open_engine
+from u2forge.engine.registry import check_engine, choose_engine, engine_for_graph, open_engine
 from u2forge.errors import EngineError, MissingDependencyError
 from u2forge.model_file.manifest import Manifest
-from u2forge.model_file.read import open_model_file, read_manifest
+from u2forge.model_file.read import read_manifest
 from u2forge.native.refusal import UnsupportedGraphError
 
 DOUBLES = "auto_device_doubles"
@@ -151,19 +151,22 @@ def test_which_it_would_be_is_told_without_opening_it(
         raise UnsupportedGraphError(where="node", expected="one", found="another", fix="none")
 
     write_probe_model(tmp_path / "model.onnx", "force_float32")
-    model = open_model_file(tmp_path / "model.onnx")
+    path = tmp_path / "model.onnx"
     code = sys.modules[DOUBLES]
     monkeypatch.setattr(code, "open_fast", lambda *_: pytest.fail("it was opened"))
     monkeypatch.setattr(code, "check_fast", lambda model: None, raising=False)
     fast = registry.ENGINES["fast"]._replace(check_graph=f"{DOUBLES}:check_fast")
     monkeypatch.setitem(registry.ENGINES, "fast", fast)
-    assert engine_of_auto(model) == "fast"
+    assert engine_for_graph(path, "fast") == "fast"
     monkeypatch.setattr(code, "check_fast", refuse)
     with caplog.at_level("INFO"):
-        assert engine_of_auto(model) == "wide"
+        assert engine_for_graph(path, "fast") == "wide"
     assert "another engine than fast is taken: node" in caplog.text
     with pytest.raises(UnsupportedGraphError):
-        engine_of_auto(model, device="avx9")
+        engine_for_graph(path, "fast", device="avx9")
+    # One that refuses no graph needs no look at it.
+    path.unlink()
+    assert engine_for_graph(path, "wide") == "wide"
 
 
 def test_a_device_that_nobody_has(imported: list[str], manifest: Manifest) -> None:

@@ -109,32 +109,31 @@ def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions
     try:
         return _open(model, name, options)
     except UnsupportedGraphError as refusal:
-        other = _instead_of(name, model, options.device) if engine == "auto" else None
-        if other is None:
+        if engine != "auto":
             raise
-        _log.info("another engine than %s is taken: %s", name, refusal)
-        return _open(model, other, options)
+        return _open(model, _instead_of(name, model, options.device, refusal), options)
 
 
-def engine_of_auto(model: ModelFile, *, device: str = "auto") -> str:
-    """The engine that open_model takes for auto, which is not opened. Raises as open_engine does, as far as that is
-    known before."""
-    name = choose_engine("auto", manifest=model.manifest, device=device)
+def engine_for_graph(path: Path, name: str, *, device: str = "auto") -> str:
+    """The engine that `auto` takes for the graph of a model file whose manifest the named one suits: that one, or the
+    next where it refuses the graph. None is opened. Raises ModelError, UnsupportedGraphError where there is no other."""
+    check = ENGINES[name].check_graph
+    if check is None:
+        return name
+    model = open_model_file(path)
     try:
-        check = ENGINES[name].check_graph
-        if check is not None:
-            _resolve(check)(model)
+        _resolve(check)(model)
     except UnsupportedGraphError as refusal:
-        other = _instead_of(name, model, device)
-        if other is None:
-            raise
-        _log.info("another engine than %s is taken: %s", name, refusal)
-        return other
+        return _instead_of(name, model, device, refusal)
     return name
 
 
-def _instead_of(name: str, model: ModelFile, device: str) -> str | None:
-    return next((other for other in _suiting(model.manifest, device) if other != name), None)
+def _instead_of(name: str, model: ModelFile, device: str, refusal: UnsupportedGraphError) -> str:
+    other = next((other for other in _suiting(model.manifest, device) if other != name), None)
+    if other is None:
+        raise refusal
+    _log.info("another engine than %s is taken: %s", name, refusal)
+    return other
 
 
 def _open(model: ModelFile, name: str, options: EngineOptions) -> Engine:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from u2forge.engine.processor import usable_processors
-from u2forge.engine.registry import check_engine, choose_engine, engine_of_auto
+from u2forge.engine.registry import check_engine, choose_engine, engine_for_graph
 from u2forge.errors import EngineError, InputError, ModelError
 from u2forge.measure.candidate import Candidate, Scenario
 from u2forge.measure.timed_network import MOST_PICTURES
-from u2forge.model_file.read import open_model_file, read_manifest
+from u2forge.model_file.read import read_manifest
 from u2forge.pipeline.inputs import collect_inputs
 from u2forge.precision import PrecisionMode
 from u2forge.verbs.calibration_data import evenly_spread
@@ -85,7 +85,7 @@ def _engine(path: Path, asked: str, *, device: str) -> str:
     if asked != "auto":
         return chosen
     try:
-        return engine_of_auto(open_model_file(path), device=device)
+        return engine_for_graph(path, chosen, device=device)
     except (EngineError, ModelError):
         return chosen
 
