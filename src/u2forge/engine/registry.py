@@ -116,7 +116,7 @@ def open_model(model: ModelFile, *, engine: str = "auto", options: EngineOptions
 
 def engine_for_graph(path: Path, name: str, *, device: str = "auto") -> str:
     """The engine that `auto` takes for the graph of a model file whose manifest the named one suits: that one, or the
-    next where it refuses the graph. None is opened. Raises ModelError, UnsupportedGraphError where there is no other."""
+    next where it refuses the graph. Opens none. Raises ModelError, UnsupportedGraphError where there is no other."""
     check = ENGINES[name].check_graph
     if check is None:
         return name
