@@ -159,7 +159,7 @@ def test_which_it_would_be_is_told_without_opening_it(
     monkeypatch.setitem(registry.ENGINES, "fast", fast)
     assert engine_for_graph(path, "fast") == "fast"
     monkeypatch.setattr(code, "check_fast", refuse)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "u2forge"):
         assert engine_for_graph(path, "fast") == "wide"
     assert "another engine than fast is taken: node" in caplog.text
     with pytest.raises(UnsupportedGraphError):
