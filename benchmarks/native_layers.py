@@ -51,7 +51,7 @@ HERE = Path(__file__).resolve().parent
 WARM_UP = 3
 # Columns of the table of steps (native/encode.py): the first of each view's three, and the dilation.
 SOURCE, TARGET, DILATION = 1, 4, 14
-TILE, POSITIONS, TAPS = 4, 36, 9
+STEPS = {Algorithm.WINOGRAD: 4, Algorithm.WINOGRAD_6X6: 6}
 CONVOLUTIONS = (
     Kind.FIRST_CONVOLUTION,
     Kind.CONVOLUTION,
@@ -179,8 +179,7 @@ def step_row(prepared: Prepared, layer: Layer, step: Any, ms: float) -> StepRow:
     macs = weights = 0
     if kind in CONVOLUTIONS:
         macs = read * written * _products(kind, algorithm, height, width, dilation)
-        taps = POSITIONS if kind is Kind.CONVOLUTION and algorithm is Algorithm.WINOGRAD else TAPS
-        taps = 1 if kind is Kind.POINTWISE_CONVOLUTION else taps
+        taps = 1 if kind is Kind.POINTWISE_CONVOLUTION else algorithm.factors
         weights = read * written * taps * WEIGHT_BYTES[layer.precision]
     return StepRow(
         name=layer.name,
@@ -205,10 +204,10 @@ def _products(kind: Kind, algorithm: Algorithm, height: int, width: int, dilatio
     """For each pair of an input and an output channel."""
     if kind is Kind.POINTWISE_CONVOLUTION:
         return height * width
-    if kind is Kind.CONVOLUTION and algorithm is Algorithm.WINOGRAD:
+    if algorithm in STEPS:
         # Dilated: as many ordinary convolutions of every so many rows and columns.
-        rows, columns = (math.ceil(math.ceil(side / dilation) / TILE) for side in (height, width))
-        return POSITIONS * rows * columns * dilation**2
+        rows, columns = (math.ceil(math.ceil(side / dilation) / STEPS[algorithm]) for side in (height, width))
+        return algorithm.factors * rows * columns * dilation**2
     reach = max(1, dilation)
     rows, columns = (side + 2 * max(0, side - reach) for side in (height, width))
     return rows * columns
@@ -217,7 +216,8 @@ def _products(kind: Kind, algorithm: Algorithm, height: int, width: int, dilatio
 def _group(kind: Kind, algorithm: Algorithm, dilation: int, height: int) -> str:
     if kind is Kind.CONVOLUTION:
         dilated = "dilated " if dilation > 1 else ""
-        name = "Winograd" if algorithm is Algorithm.WINOGRAD else "direct"
+        name = algorithm.name.capitalize().replace("_", " ").replace("6x6", "6×6")
+        name = name if algorithm in STEPS else name.lower()
         return f"3×3, {dilated}{name}, {height}²"
     if kind is Kind.FIRST_CONVOLUTION:
         return "3×3 of the picture"

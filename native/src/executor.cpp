@@ -12,16 +12,11 @@ namespace {
 int rounded_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
 int quotient_up(int value, int unit) { return (value + unit - 1) / unit; }
 
-// Rows or columns of a blocked image in memory: a border of one, and whole tiles.
-int with_border(int side) { return 1 + rounded_up(side, kStep) + 1; }
+// Rows or columns of a blocked image in memory: a border of one, and whole tiles of `step`.
+int with_border(int side, int step) { return 1 + rounded_up(side, step) + 1; }
 
 int groups_of_block(const Kernels& kernels) { return 64 / (kGroup * kernels.bytes_of_channel); }
 
-size_t bytes_of_image(const Buffer& b, const Kernels& kernels) {
-    if (b.layout == Layout::blocked)
-        return size_t(quotient_up(b.count, groups_of_block(kernels))) * with_border(b.height) * with_border(b.width) * 64;
-    return size_t(b.count) * b.height * b.width * (b.layout == Layout::planar ? 4 : 1);
-}
 
 // What the second cache of a thread should hold of transformed tiles and sums.
 constexpr int kCacheBytes = 512 * 1024;
@@ -36,6 +31,7 @@ constexpr int kManyTiles = 300;
 constexpr int kItems = 24;  // into which tiles are dealt out by kernels that flush, whatever the number of threads
 constexpr int kMostColumns = 4;  // vectors of an output block, as packed
 constexpr int kImagesOfPass = 1;
+constexpr int kLargestTile = kLargeTiles.tile;
 
 // The blocks of a convolution's packed weights: as many of four vectors as fit, then of two, of one.
 struct OutputBlock {
@@ -68,20 +64,20 @@ Piece piece(int total, int pieces, int index) {
 // Transformed tiles of all channels: a row for each tile, positions one behind the other.
 struct Transformed {
     ptrdiff_t row, position;
-    size_t bytes() const { return size_t(kPositions) * position; }
+    size_t bytes(const Tiling& tiling) const { return size_t(tiling.positions()) * position; }
 };
 Transformed transformed(const Kernels& kernels, int channels, int tiles) {
     const ptrdiff_t row = ptrdiff_t{channels} * kernels.bytes_of_transformed + kRowPadding;
     return {row, row * tiles + kRowPadding};
 }
 
-int tiles_of(int height, int width) { return quotient_up(height, kStep) * quotient_up(width, kStep); }
+int tiles_of(int height, int width, const Tiling& t) { return quotient_up(height, t.step) * quotient_up(width, t.step); }
 
-// The phases of a dilated convolution: images of every d-th row and column.
+// The phases of a dilated convolution: images of every d-th row and column. For small tiles.
 Blocked phases(const Kernels& kernels, int groups, int height, int width, int dilation) {
     const int phase_height = quotient_up(height, dilation), phase_width = quotient_up(width, dilation);
-    Blocked r{nullptr, 0, 0, ptrdiff_t{with_border(phase_width)} * 64, 0, groups, phase_height, phase_width};
-    r.block = with_border(phase_height) * r.row;
+    Blocked r{nullptr, 0, 0, ptrdiff_t{with_border(phase_width, kSmallTiles.step)} * 64, 0, groups, phase_height, phase_width};
+    r.block = with_border(phase_height, kSmallTiles.step) * r.row;
     r.image = quotient_up(groups, groups_of_block(kernels)) * r.block;
     return r;
 }
@@ -107,6 +103,24 @@ Interleaved interleaved(const Kernels& kernels, int groups, int height, int widt
 
 }  // namespace
 
+// A blocked buffer holds whole tiles of `step`.
+void Session::reach(int buffer, int step) {
+    const Buffer& b = program_->buffers[buffer];
+    rows_[buffer] = std::max(rows_[buffer], with_border(b.height, step));
+    columns_[buffer] = std::max(columns_[buffer], with_border(b.width, step));
+}
+
+size_t Session::bytes_of_image(int buffer) const {
+    const Buffer& b = program_->buffers[buffer];
+    if (b.layout == Layout::blocked)
+        return size_t(quotient_up(b.count, groups_of_block(kernels_))) * rows_[buffer] * columns_[buffer] * 64;
+    return size_t(b.count) * b.height * b.width * (b.layout == Layout::planar ? 4 : 1);
+}
+
+const Transforms& Session::transforms_of(const Step& step) const {
+    return step.algorithm == Algorithm::large_tiles ? kernels_.large_tiles : kernels_.small_tiles;
+}
+
 // Blocks of a blocked buffer live and die each by itself, others as a whole.
 int Session::parts_of(const Buffer& buffer) const {
     return buffer.layout == Layout::blocked ? quotient_up(buffer.count, groups_of_block(kernels_)) : 1;
@@ -130,6 +144,9 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
     data_.resize(count);
     scratch_.resize(program_->steps.size());
     border_read_.assign(count, false);
+    rows_.resize(count);
+    columns_.resize(count);
+    for (size_t i = 0; i < count; ++i) reach(static_cast<int>(i), kSmallTiles.step);
     for (const Buffer& b : program_->buffers) parts_.emplace_back(parts_of(b), PartLife{});
     for (int i = 0; i < static_cast<int>(program_->steps.size()); ++i) {
         const Step& s = program_->steps[i];
@@ -142,8 +159,9 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
                 life.last = i;
             }
         }
-        if (s.kind == Kind::side_convolution || (s.kind == Kind::convolution && s.winograd))
+        if (s.kind == Kind::side_convolution || (s.kind == Kind::convolution && s.winograd()))
             border_read_[s.source.buffer] = true;
+        if (s.kind == Kind::convolution && s.algorithm == Algorithm::large_tiles) reach(s.source.buffer, kLargeTiles.step);
     }
     own_.resize(pool_.threads());
 }
@@ -167,7 +185,7 @@ void Session::prepare(int images) {
     for (size_t b = 0; b < buffers.size(); ++b) {
         // Callers bring the memory of inputs and outputs.
         if (buffers[b].input >= 0 || buffers[b].output >= 0) continue;
-        const size_t bytes = bytes_of_image(buffers[b], kernels_) / parts_[b].size();
+        const size_t bytes = bytes_of_image(static_cast<int>(b)) / parts_[b].size();
         for (int image = 0; image < images; ++image)
             for (const PartLife& life : parts_[b]) lives[b].push_back({bytes, life.first, life.last});
     }
@@ -185,19 +203,19 @@ void Session::prepare(int images) {
 // Of what a step needs for itself, and all threads share.
 size_t Session::scratch_bytes(const Step& step, int images) const {
     const Buffer& b = program_->buffers[step.source.buffer];
-    const int channels = step.source.count * kGroup, tiles = tiles_of(b.height, b.width) * images;
+    const int channels = step.source.count * kGroup, tiles = tiles_of(b.height, b.width, step.tiling()) * images;
     if (step.kind == Kind::first_convolution)
         // One plane more than is used: g++ 12 loads the next channel's pixels together with the last one's, where it
         // vectorizes the portable kernel, and then does without them.
         return size_t(padded_plane(b.height, b.width).plane) * (step.source.count * images + 1) * sizeof(float);
     if (step.kind != Kind::convolution) return 0;
-    if (!step.winograd) return size_t(interleaved(kernels_, step.source.count, b.height, b.width).image) * images;
-    if (step.dilation == 1) return tiles < kManyTiles ? transformed(kernels_, channels, tiles).bytes() : 0;
+    if (!step.winograd()) return size_t(interleaved(kernels_, step.source.count, b.height, b.width).image) * images;
+    if (step.dilation == 1) return tiles < kManyTiles ? transformed(kernels_, channels, tiles).bytes(step.tiling()) : 0;
     const Blocked from = phases(kernels_, step.source.count, b.height, b.width, step.dilation);
     const Blocked to = phases(kernels_, step.target.count, b.height, b.width, step.dilation);
     const int all = images * step.dilation * step.dilation;
     return size_t(from.image + to.image) * all +
-           transformed(kernels_, channels, tiles_of(from.height, from.width) * all).bytes();
+           transformed(kernels_, channels, tiles_of(from.height, from.width, kSmallTiles) * all).bytes(kSmallTiles);
 }
 
 void Session::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, int images, double* step_ms) {
@@ -209,7 +227,7 @@ void Session::run(const std::vector<const void*>& inputs, const std::vector<void
         prepare(pass);
         for (size_t i = 0; i < buffers.size(); ++i) {
             const Buffer& b = buffers[i];
-            const size_t offset = bytes_of_image(b, kernels_) * done;
+            const size_t offset = bytes_of_image(static_cast<int>(i)) * done;
             if (b.input >= 0) data_[i] = const_cast<char*>(static_cast<const char*>(inputs[b.input])) + offset;
             if (b.output >= 0) data_[i] = static_cast<char*>(outputs[b.output]) + offset;
         }
@@ -229,7 +247,7 @@ void Session::execute(const Step& step, char* scratch) {
     switch (step.kind) {
         case Kind::normalize: return normalize(step);
         case Kind::first_convolution: return first_convolution(step, scratch);
-        case Kind::convolution: return step.winograd ? winograd(step, scratch) : direct(step, scratch);
+        case Kind::convolution: return step.winograd() ? winograd(step, scratch) : direct(step, scratch);
         case Kind::side_convolution: return side_convolution(step);
         case Kind::pointwise_convolution: return pointwise_convolution(step);
         case Kind::pool: return rows(step, kernels_.pool);
@@ -245,9 +263,9 @@ void Session::execute(const Step& step, char* scratch) {
 Blocked Session::blocked(const View& view) const {
     const Buffer& b = program_->buffers[view.buffer];
     Blocked r;
-    r.row = ptrdiff_t{with_border(b.width)} * 64;
-    r.block = with_border(b.height) * r.row;
-    r.image = static_cast<ptrdiff_t>(bytes_of_image(b, kernels_));
+    r.row = ptrdiff_t{columns_[view.buffer]} * 64;
+    r.block = rows_[view.buffer] * r.row;
+    r.image = static_cast<ptrdiff_t>(bytes_of_image(view.buffer));
     r.data = data_[view.buffer] + r.row + 64;
     r.first = view.first;
     r.count = view.count;
@@ -287,8 +305,8 @@ void Session::need_own(size_t bytes) {
 // behind up to whole tiles and one more.
 void Session::clear_new_borders(const View& view, int step) {
     const Buffer& b = program_->buffers[view.buffer];
-    const ptrdiff_t row = ptrdiff_t{with_border(b.width)} * 64;
-    const int rows = with_border(b.height), blocks = parts_of(b);
+    const ptrdiff_t row = ptrdiff_t{columns_[view.buffer]} * 64;
+    const int rows = rows_[view.buffer], blocks = parts_of(b);
     std::vector<int> fresh;
     const Piece written = parts_of_view(view);
     for (int block = written.first; block < written.first + written.count; ++block)
@@ -354,7 +372,7 @@ void Session::first_convolution(const Step& step, char* scratch) {
 
 void Session::winograd(const Step& step, char* scratch) {
     const Buffer& b = program_->buffers[step.source.buffer];
-    const int tiles = tiles_of(b.height, b.width) * images_;
+    const int tiles = tiles_of(b.height, b.width, step.tiling()) * images_;
     if (step.dilation > 1) return winograd_by_phases(step, scratch);
     if (tiles < kManyTiles) {
         const Blocked source = blocked(step.source), target = blocked(step.target);
@@ -363,7 +381,8 @@ void Session::winograd(const Step& step, char* scratch) {
     const int columns = std::min(kMostColumns, step.target.count);
     // Transformed tiles of all input channels, and sums of one block of output channels.
     const ptrdiff_t tile_bytes =
-        kPositions * (ptrdiff_t{step.source.count} * kGroup * kernels_.bytes_of_transformed + kRowPadding + columns * 64);
+        step.tiling().positions() *
+        (ptrdiff_t{step.source.count} * kGroup * kernels_.bytes_of_transformed + kRowPadding + columns * 64);
     const int unit = columns >= 4 ? 6 : 12;
     int most = static_cast<int>(kCacheBytes / tile_bytes) / unit * unit;
     most = std::clamp(most, 2 * 12, 96);
@@ -376,33 +395,36 @@ void Session::winograd(const Step& step, char* scratch) {
 
 void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
     const Blocked source = blocked(step.source), target = blocked(step.target);
-    const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
+    const int tile = step.tiling().tile, positions = step.tiling().positions();
+    const Transforms& transforms = transforms_of(step);
+    const int tiles_x = quotient_up(source.width, step.tiling().step);
+    const int tiles_y = quotient_up(source.height, step.tiling().step);
     const int tiles = tiles_x * tiles_y * images_;
     const int channels = source.count * kGroup;
     const int steps = channels * kernels_.bytes_of_transformed / 4;
     const ptrdiff_t row = transformed(kernels_, channels, tiles_of_item).row;
     const ptrdiff_t position = transformed(kernels_, channels, tiles_of_item).position;
     const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * tiles_of_item + kRowPadding;
-    need_own(kPositions * (position + sums_position));
+    need_own(positions * (position + sums_position));
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
-    const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
+    const ptrdiff_t group_bytes = ptrdiff_t{positions} * steps * 64;
     const auto blocks = output_blocks(target.count, group_bytes);
     const bool fetch = target.count * group_bytes > kNearWeights;
     const Epilogue finish = epilogue(step);
     pool_.run(quotient_up(tiles, tiles_of_item), [&](int item, int worker) {
         const int first = item * tiles_of_item, count = std::min(tiles_of_item, tiles - first);
         char* operands = own(worker);
-        char* sums = operands + kPositions * position;
-        uint16_t largest[kTile] = {};
-        kernels_.transform_input(
+        char* sums = operands + positions * position;
+        uint16_t largest[kLargestTile] = {};
+        transforms.input(
             {&source, tiles_x, tiles_y, first, count, 0, source.count, operands, position, row, largest});
         for (const OutputBlock& block : blocks) {
             const ptrdiff_t step_bytes = block.count * 64;
-            for (int p = 0; p < kPositions; ++p)
+            for (int p = 0; p < positions; ++p)
                 kernels_.product({operands + p * position, weights + block.weights + p * steps * step_bytes, steps, count,
                                   block.count, row, step_bytes, sums + p * sums_position, sums_row, false, fetch,
-                                  proven_steps(step.eight_pairs, largest[p / kTile])});
-            kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
+                                  proven_steps(step.eight_pairs, largest[p / tile])});
+            transforms.output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
                                        block.count, &target, finish});
         }
     });
@@ -446,7 +468,10 @@ void Session::move_phases(const Blocked& image, const Blocked& phases, int dilat
 
 void Session::winograd_by_channels(const Step& step, const Blocked& source, const Blocked& target, int images,
                                    const Epilogue& finish, char* operands) {
-    const int tiles_x = quotient_up(source.width, kStep), tiles_y = quotient_up(source.height, kStep);
+    const int tile = step.tiling().tile, positions = step.tiling().positions();
+    const Transforms& transforms = transforms_of(step);
+    const int tiles_x = quotient_up(source.width, step.tiling().step);
+    const int tiles_y = quotient_up(source.height, step.tiling().step);
     const int tiles = tiles_x * tiles_y * images;
     const int channels = source.count * kGroup;
     const int steps = channels * kernels_.bytes_of_transformed / 4;
@@ -459,7 +484,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
     const int channel_pieces = std::min(quotient_up(source.count, per_block), 4 * threads);
     const int tile_pieces = std::min(quotient_up(4 * threads, channel_pieces), quotient_up(tiles, 4));
     struct Largest {
-        uint16_t of_row[kTile];
+        uint16_t of_row[kLargestTile];
     };
     std::vector<Largest> largest_of_item(channel_pieces * tile_pieces, Largest{});
     pool_.run(channel_pieces * tile_pieces, [&](int item, int) {
@@ -467,16 +492,16 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
         const Piece t = piece(tiles, tile_pieces, item % tile_pieces);
         const int first = c.first * per_block, groups = std::min(c.count * per_block, source.count - first);
         if (t.count > 0 && groups > 0)
-            kernels_.transform_input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
+            transforms.input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
                                       operands + t.first * row, position, row, largest_of_item[item].of_row});
     });
     Largest largest{};
     for (const Largest& of_item : largest_of_item)
-        for (int i = 0; i < kTile; ++i) largest.of_row[i] = std::max(largest.of_row[i], of_item.of_row[i]);
+        for (int i = 0; i < kLargestTile; ++i) largest.of_row[i] = std::max(largest.of_row[i], of_item.of_row[i]);
 
     // Output channels are dealt out: each weight is read by one thread. Narrower pieces, then pieces of the tiles, where
     // there are too few of them.
-    const ptrdiff_t group_bytes = ptrdiff_t{kPositions} * steps * 64;
+    const ptrdiff_t group_bytes = ptrdiff_t{positions} * steps * 64;
     struct Item {
         OutputBlock block;
         int column, columns;
@@ -491,18 +516,18 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
             for (int i = 0; i < pieces_of_tiles; ++i)
                 items.push_back({block, column, std::min(width, block.count - column), piece(tiles, pieces_of_tiles, i)});
     const ptrdiff_t sums_row = kMostColumns * 64, sums_position = sums_row * (quotient_up(tiles, pieces_of_tiles) + 1) + kRowPadding;
-    need_own(kPositions * sums_position);
+    need_own(positions * sums_position);
     const char* weights = reinterpret_cast<const char*>(program_->weights + step.weights);
     pool_.run(static_cast<int>(items.size()), [&](int index, int worker) {
         const Item& item = items[index];
         char* sums = own(worker);
         const ptrdiff_t step_bytes = item.block.count * 64;
-        for (int p = 0; p < kPositions; ++p)
+        for (int p = 0; p < positions; ++p)
             kernels_.product({operands + p * position + item.tiles.first * row,
                               weights + item.block.weights + p * steps * step_bytes + item.column * 64, steps,
                               item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position, sums_row, false,
-                              true, proven_steps(step.eight_pairs, largest.of_row[p / kTile])});
-        kernels_.transform_output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
+                              true, proven_steps(step.eight_pairs, largest.of_row[p / tile])});
+        transforms.output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
                                    item.block.first + item.column, item.columns, &target, finish});
     });
 }

@@ -59,6 +59,9 @@ class Session {
     struct PartLife {
         int first = INT_MAX, last = -1;
     };
+    void reach(int buffer, int step);
+    size_t bytes_of_image(int buffer) const;
+    const Transforms& transforms_of(const Step& step) const;
     int parts_of(const Buffer& buffer) const;
     Piece parts_of_view(const View& view) const;
 
@@ -77,6 +80,7 @@ class Session {
     std::vector<char*> scratch_;  // of each step
     std::vector<std::vector<PartLife>> parts_;  // of each buffer
     std::vector<bool> border_read_;
+    std::vector<int> rows_, columns_;  // of a blocked buffer's images in memory, their borders included
     Memory arena_;
     size_t arena_bytes_ = 0, own_bytes_ = 0;
     std::vector<Memory> own_;  // of each thread

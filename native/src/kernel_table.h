@@ -7,6 +7,9 @@
 
 namespace u2forge::U2FORGE_LEVEL {
 
+template <class P> constexpr Transforms large_tiles = {nullptr, nullptr};
+template <> constexpr Transforms large_tiles<Float32> = {transform_input<Float32, Large>, transform_output<Float32, Large>};
+
 template <class P>
 constexpr Kernels kTable = {
     static_cast<int>(sizeof(typename P::Channel)),
@@ -14,9 +17,9 @@ constexpr Kernels kTable = {
     P::Product::most_columns,
     steps_of_panel,
     P::Product::flushes,
-    transform_input<P>,
+    {transform_input<P, Small>, transform_output<P, Small>},
+    large_tiles<P>,
     product<typename P::Product>,
-    transform_output<P>,
     store_sums<P>,
     interleave<P>,
     first_convolution<P>,

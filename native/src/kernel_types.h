@@ -11,6 +11,10 @@
 #else
 #define U2FORGE_UNROLL
 #endif
+// Before those of transforms.
+#ifndef U2FORGE_UNROLL_TILES
+#define U2FORGE_UNROLL_TILES U2FORGE_UNROLL
+#endif
 
 namespace u2forge::U2FORGE_LEVEL {
 

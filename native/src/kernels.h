@@ -7,11 +7,16 @@
 namespace u2forge {
 
 constexpr int kGroup = 16;       // channels that are padded, placed and computed together
-constexpr int kTile = 6;         // F(4×4, 3×3): input pixels of a tile
-constexpr int kStep = 4;         // and output pixels
-constexpr int kPositions = 36;   // of a transformed tile
 constexpr int kHighestLevel = 4095;  // of 16-bit activations
 constexpr int kRowPadding = 64;  // bytes behind each row of transformed tiles: rows do not share cache sets
+
+// Winograd's F(step × step, 3×3): of tile × tile input pixels step × step output pixels.
+struct Tiling {
+    int tile, step;
+    constexpr int positions() const { return tile * tile; }  // of a transformed tile
+};
+constexpr Tiling kSmallTiles{6, 4};
+constexpr Tiling kLargeTiles{8, 6};  // of float32 only: 16 bits are too few for the larger numbers between
 
 enum class Precision : int { float32 = 0, bfloat16 = 1, int16 = 2 };
 
@@ -47,7 +52,7 @@ struct TransformInput {
     int first_group, groups;       // of source
     char* transformed;             // row of tile 0 of `first_tile`, position 0
     ptrdiff_t position, row;       // bytes between positions, and between tiles
-    uint16_t* largest;             // of kTile rows of positions, raised to the largest magnitude; of kernels that flush
+    uint16_t* largest;             // of a tile's rows of positions, raised to the largest magnitude; of kernels that flush
 };
 
 // `rows` × `columns` vectors of 16: sums of operand rows times weights. More: added to what `result` holds. Fetch: the
@@ -127,15 +132,20 @@ struct Rows {  // pool, add, copy
     int image, first_group, groups, first_row, rows;
 };
 
+struct Transforms {
+    void (*input)(const TransformInput&);
+    void (*output)(const TransformOutput&);
+};
+
 struct Kernels {
     int bytes_of_channel;      // in blocked tensors
     int bytes_of_transformed;  // in transformed tiles and interleaved copies
     int columns;               // vectors of a product that are computed side by side
     int steps_of_panel;        // whose weights, of so many columns, a near cache holds while all rows meet them
     bool flushes;              // 16-bit sums go to floats before they can fill 32 bits
-    void (*transform_input)(const TransformInput&);
+    Transforms small_tiles;
+    Transforms large_tiles;    // null where the precision has none
     void (*product)(const Product&);
-    void (*transform_output)(const TransformOutput&);
     void (*store_sums)(const StoreSums&);
     void (*interleave)(const Interleave&);
     void (*first_convolution)(const FirstConvolution&);

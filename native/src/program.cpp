@@ -81,8 +81,10 @@ class Checker {
         view(s.target, Layout::blocked, "target");
         same_size(s.source, s.target);
         need(s.dilation >= 1 && s.dilation <= kMostSide, "dilation");
-        need(!s.winograd || s.dilation == 1 || (s.dilation <= 64 && !s.residual && !s.pooled),
+        need(!s.winograd() || s.dilation == 1 || (s.dilation <= 64 && !s.residual && !s.pooled),
              "what a dilated Winograd convolution cannot do");
+        need(s.algorithm != Algorithm::large_tiles || (s.dilation == 1 && program_.precision == Precision::float32),
+             "large tiles of another precision, or dilated");
         if (program_.precision == Precision::int16) need(s.eight_pairs >= 1 && s.eight_pairs <= 8 * 2 * 32768, "eight pairs");
         if (s.residual) {
             view(s.residual, Layout::blocked, "residual");
@@ -90,7 +92,7 @@ class Checker {
             same_size(s.residual, s.target);
         }
         if (s.pooled) {
-            need(s.winograd, "pooling behind a direct convolution");
+            need(s.winograd(), "pooling behind a direct convolution");
             view(s.pooled, Layout::blocked, "pooled");
             need(s.pooled.count == s.target.count, "groups of the pooled target");
             halved(s.target, s.pooled);
@@ -100,7 +102,7 @@ class Checker {
         // Each pixel is read before it is written: the residual may be where the target is, but not elsewhere within it.
         need(!s.residual || same(s.residual, s.target) || !overlap(s.residual, s.target), "target within its residual");
         need(!(s.residual && s.pooled && overlap(s.residual, s.pooled)), "pooled target within the residual");
-        const int64_t numbers = int64_t{s.winograd ? kPositions : 9} * s.source.count * kGroup * s.target.count * kGroup;
+        const int64_t numbers = int64_t{s.winograd() ? s.tiling().positions() : 9} * s.source.count * kGroup * s.target.count * kGroup;
         array(s.weights, numbers * bytes_of_weight(program_.precision), "weights");
         floats(s.addend, int64_t{kGroup} * s.target.count, true);
         scales();
@@ -193,7 +195,7 @@ Step step_of(const int64_t* row) {
     s.target = view(4);
     s.residual = view(7);
     s.pooled = view(10);
-    s.winograd = bounded(row[13], 0, 1, "algorithm") == 1;
+    s.algorithm = static_cast<Algorithm>(bounded(row[13], 0, 2, "algorithm"));
     s.dilation = bounded(row[14], 0, kMostSide, "dilation");
     s.eight_pairs = bounded(row[15], 0, 1 << 20, "eight pairs");
     s.weights = row[16];

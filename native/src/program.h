@@ -27,6 +27,9 @@ enum class Kind : int {
     sigmoid = 11,
 };
 
+// Of a 3×3: directly, or by Winograd's F(4×4, 3×3) or F(6×6, 3×3).
+enum class Algorithm : int { direct = 0, small_tiles = 1, large_tiles = 2 };
+
 struct Buffer {
     Layout layout;
     int count, height, width;
@@ -41,10 +44,12 @@ struct View {
 struct Step {
     Kind kind;
     View source, target, residual, pooled;
-    bool winograd;
+    Algorithm algorithm;  // of a convolution
     int dilation;
     int eight_pairs;  // int16: the largest sum of magnitudes of weights that eight steps meet, from a group's first on
     int64_t weights, multiplier, addend, residual_multiplier;  // -1: none
+    bool winograd() const { return algorithm != Algorithm::direct; }
+    const Tiling& tiling() const { return algorithm == Algorithm::large_tiles ? kLargeTiles : kSmallTiles; }
 };
 
 constexpr int kBufferColumns = 6;

@@ -1,5 +1,6 @@
-// Winograd's transforms of F(4×4, 3×3): tiles of 6×6 pixels to BᵀdB, and sums of products M to AᵀMA and to memory.
-// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), section 4.3.
+// Winograd's transforms of F(4×4, 3×3) and F(6×6, 3×3): tiles of pixels to BᵀdB, and sums of products M to AᵀMA and to
+// memory. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), section 4.3; the larger
+// one by the same construction from the points 0, ±1, ±2, ±1/2 and infinity.
 #pragma once
 
 #include "kernel_types.h"
@@ -14,8 +15,15 @@ template <class Channel> inline const Channel* next(const Channel* p, ptrdiff_t 
     return reinterpret_cast<const Channel*>(reinterpret_cast<const char*>(p) + bytes);
 }
 
-// Bᵀ times six values.
-template <class V> inline IfReal<V> input_rows(const V d[6], V t[6]) {
+struct Small {
+    static constexpr int tile = kSmallTiles.tile, step = kSmallTiles.step;
+};
+struct Large {
+    static constexpr int tile = kLargeTiles.tile, step = kLargeTiles.step;
+};
+
+// Bᵀ times the values of a row or column, by their number.
+template <class V> inline IfReal<V> input_rows(const V (&d)[6], V (&t)[6]) {
     const V four = broadcast(4.0f, V{}), minus_four = broadcast(-4.0f, V{}), minus_five = broadcast(-5.0f, V{});
     const V two = broadcast(2.0f, V{}), minus_two = broadcast(-2.0f, V{});
     const V even = fma(minus_four, d[2], d[4]), odd = fma(minus_four, d[1], d[3]);
@@ -28,8 +36,24 @@ template <class V> inline IfReal<V> input_rows(const V d[6], V t[6]) {
     t[5] = fma(four, d[1], fma(minus_five, d[3], d[5]));
 }
 
-// The same in 16 bits: what wraps on the way unwraps, as the results fit.
-template <class V> inline IfLevels<V> input_rows(const V d[6], V t[6]) {
+template <class V> inline IfReal<V> input_rows(const V (&d)[8], V (&t)[8]) {
+    const auto times = [](float factor, V x, V sum) { return fma(broadcast(factor, V{}), x, sum); };
+    const V ones_even = times(-4.25f, d[4], d[2] + d[6]), ones_odd = times(-4.25f, d[3], d[1] + d[5]);
+    const V twos_even = times(0.25f, d[2], times(-1.25f, d[4], d[6])), twos_odd = times(4.0f, d[5], times(-5.0f, d[3], d[1]));
+    const V halves_even = times(4.0f, d[2], times(-5.0f, d[4], d[6]));
+    const V halves_odd = times(4.0f, d[1], times(-5.0f, d[3], d[5]));
+    t[0] = times(5.25f, d[4] - d[2], d[0] - d[6]);
+    t[1] = ones_even + ones_odd;
+    t[2] = ones_even - ones_odd;
+    t[3] = times(0.5f, twos_odd, twos_even);
+    t[4] = times(-0.5f, twos_odd, twos_even);
+    t[5] = times(0.5f, halves_odd, halves_even);
+    t[6] = times(-0.5f, halves_odd, halves_even);
+    t[7] = times(5.25f, d[3] - d[5], d[7] - d[1]);
+}
+
+// Six in 16 bits: what wraps on the way unwraps, as the results fit.
+template <class V> inline IfLevels<V> input_rows(const V (&d)[6], V (&t)[6]) {
     const V even = d[4] - shift_left<2>(d[2]), odd = d[3] - shift_left<2>(d[1]);
     const V f = d[4] - d[2], g = d[3] - d[1], twice = shift_left<1>(g);
     t[0] = shift_left<2>(d[0]) + (even - d[2]);
@@ -44,7 +68,7 @@ template <class V> inline IfLevels<V> input_rows(const V d[6], V t[6]) {
 // within 16 bits. src/u2forge/native/int16_scales.py says which patterns can saturate.
 constexpr int kShift = 3;
 
-template <int Shift, class V> inline IfLevels<V> rounded_rows(const V d[6], V t[6]) {
+template <int Shift, class V> inline IfLevels<V> rounded_rows(const V (&d)[6], V (&t)[6]) {
     const auto outer = in_pairs(d[0], d[5]), odd = in_pairs(d[1], d[3]), even = in_pairs(d[2], d[4]);
     constexpr int fine = Shift - 1;
     const Wide<V> none = wide<V>(0), half = wide<V>(1 << Shift >> 1), fine_half = wide<V>(1 << fine >> 1);
@@ -57,41 +81,42 @@ template <int Shift, class V> inline IfLevels<V> rounded_rows(const V d[6], V t[
     t[4] = narrowed<fine>(f - g);
     t[5] = narrowed<Shift>(dot(dot(half, odd, 4, -5), outer, 0, 1));
 }
-template <int Shift, class V> inline IfReal<V> rounded_rows(const V d[6], V t[6]) { input_rows(d, t); }
+template <int Shift, class V, int Tile> inline IfReal<V> rounded_rows(const V (&d)[Tile], V (&t)[Tile]) { input_rows(d, t); }
 
 // Tracked: `largest` of each row is raised to the largest magnitude that is stored.
-template <bool Tracked, class V, class Transformed>
-inline void transform_tile(const V d[kTile][kTile], char* out, ptrdiff_t position, V largest_of_row[kTile]) {
-    V half[kTile][kTile];  // [i][x]
-    U2FORGE_UNROLL
-    for (int x = 0; x < kTile; ++x) {
-        V column[kTile], t[kTile];
-        U2FORGE_UNROLL
-        for (int y = 0; y < kTile; ++y) column[y] = d[y][x];
+template <bool Tracked, class Transformed, class V, int Tile>
+inline void transform_tile(const V (&d)[Tile][Tile], char* out, ptrdiff_t position, V (&largest_of_row)[Tile]) {
+    V half[Tile][Tile];  // [i][x]
+    U2FORGE_UNROLL_TILES
+    for (int x = 0; x < Tile; ++x) {
+        V column[Tile], t[Tile];
+        U2FORGE_UNROLL_TILES
+        for (int y = 0; y < Tile; ++y) column[y] = d[y][x];
         input_rows(column, t);
-        U2FORGE_UNROLL
-        for (int i = 0; i < kTile; ++i) half[i][x] = t[i];
+        U2FORGE_UNROLL_TILES
+        for (int i = 0; i < Tile; ++i) half[i][x] = t[i];
     }
-    U2FORGE_UNROLL
-    for (int i = 0; i < kTile; ++i) {
-        V t[kTile];
+    U2FORGE_UNROLL_TILES
+    for (int i = 0; i < Tile; ++i) {
+        V t[Tile];
         if (i == 3 || i == 4) rounded_rows<kShift - 1>(half[i], t);
         else rounded_rows<kShift>(half[i], t);
-        U2FORGE_UNROLL
-        for (int j = 0; j < kTile; ++j)
-            put(reinterpret_cast<Transformed*>(out + (i * kTile + j) * position), t[j]);
+        U2FORGE_UNROLL_TILES
+        for (int j = 0; j < Tile; ++j)
+            put(reinterpret_cast<Transformed*>(out + (i * Tile + j) * position), t[j]);
         if constexpr (Tracked) {
             V most = largest_of_row[i];
-            U2FORGE_UNROLL
-            for (int j = 0; j < kTile; ++j) most = larger_magnitude(most, t[j]);
+            U2FORGE_UNROLL_TILES
+            for (int j = 0; j < Tile; ++j) most = larger_magnitude(most, t[j]);
             largest_of_row[i] = most;
         }
     }
 }
 
-template <class P> void transform_input(const TransformInput& a) {
+template <class P, class Tiles> void transform_input(const TransformInput& a) {
     using Channel = typename P::Channel;
     using Transformed = typename P::Transformed;
+    constexpr int kTile = Tiles::tile, kStep = Tiles::step;
     const Blocked& b = *a.source;
     const int per_image = a.tiles_x * a.tiles_y;
     // `times` vectors of one type after the other in each pixel.
@@ -106,17 +131,17 @@ template <class P> void transform_input(const TransformInput& a) {
             const int y = place / a.tiles_x * kStep - 1, x = place % a.tiles_x * kStep - 1;
             const Channel* p = pixel<Channel>(b, image, group, y, x);
             // The next tile's pixels, but for the two columns that this one has, too.
-            U2FORGE_UNROLL
+            U2FORGE_UNROLL_TILES
             for (int i = 0; i < kTile; ++i)
                 for (int j = kTile; j < kTile + kStep; ++j) prefetch(reinterpret_cast<const char*>(p) + i * b.row + j * 64);
             for (int part = 0; part < times; ++part) {
                 V d[kTile][kTile];
-                U2FORGE_UNROLL
+                U2FORGE_UNROLL_TILES
                 for (int i = 0; i < kTile; ++i)
-                    U2FORGE_UNROLL
+                    U2FORGE_UNROLL_TILES
                     for (int j = 0; j < kTile; ++j)
                         d[i][j] = load(next(p + part * V::count, i * b.row + j * kPixel), V{});
-                transform_tile<tracked, V, Transformed>(
+                transform_tile<tracked, Transformed>(
                     d, a.transformed + t * a.row + (group * kGroup + part * V::count) * static_cast<int>(sizeof(Transformed)),
                     a.position, largest_of_row);
             }
@@ -140,14 +165,26 @@ template <class P> void transform_input(const TransformInput& a) {
 // kInner, 5 by kLast.
 constexpr float kInner = 2.0f, kLast = 0.25f;
 
-// Aᵀ times six values, the fourth and fifth of which are kInner times too large, the last kLast times.
-template <bool Scaled, class V> inline void output_rows(const V m[6], V o[4]) {
+// Aᵀ times six values, where Scaled the fourth and fifth of them kInner times too large, the last kLast times.
+template <bool Scaled, class V> inline void output_rows(const V (&m)[6], V (&o)[4]) {
     constexpr float inner = Scaled ? kInner : 1.0f, last = Scaled ? kLast : 1.0f;
     const V s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
     o[0] = fma(broadcast(1 / inner, V{}), s2, m[0] + s);
     o[1] = fma(broadcast(2 / inner, V{}), d2, d);
     o[2] = fma(broadcast(4 / inner, V{}), s2, s);
     o[3] = fma(broadcast(1 / last, V{}), m[5], fma(broadcast(8 / inner, V{}), d2, d));
+}
+
+template <bool Scaled, class V> inline void output_rows(const V (&m)[8], V (&o)[6]) {
+    static_assert(!Scaled);
+    const auto times = [](float factor, V x, V sum) { return fma(broadcast(factor, V{}), x, sum); };
+    const V s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4], half_s = m[5] + m[6], half_d = m[5] - m[6];
+    o[0] = (m[0] + s) + (s2 + half_s);
+    o[1] = times(2, d2, times(1.0f / 2, half_d, d));
+    o[2] = times(4, s2, times(1.0f / 4, half_s, s));
+    o[3] = times(8, d2, times(1.0f / 8, half_d, d));
+    o[4] = times(16, s2, times(1.0f / 16, half_s, s));
+    o[5] = times(32, d2, times(1.0f / 32, half_d, d + m[7]));
 }
 
 // What is done to the sums of some channels on their way to memory. Of 16-bit levels, `store` rectifies by itself where
@@ -177,20 +214,20 @@ template <class Channel, class V> struct Finish {
     }
 };
 
-// AᵀM's four rows of six, finished and stored: `rows` and `columns` of the tile lie in the image. Whole: all of it.
-template <bool Whole, bool Added, bool Pooled, class Channel, class V>
-inline void put_tile(const V half[kStep][kTile], const Finish<Channel, V>& finish, Channel* to, ptrdiff_t row,
+// AᵀM's rows, finished and stored: `rows` and `columns` of the tile lie in the image. Whole: all of it.
+template <bool Whole, bool Added, bool Pooled, class Channel, class V, int Step, int Tile>
+inline void put_tile(const V (&half)[Step][Tile], const Finish<Channel, V>& finish, Channel* to, ptrdiff_t row,
                      const Channel* residual, ptrdiff_t residual_row, Channel* pooled, ptrdiff_t pooled_row, int rows,
                      int columns) {
     const V none = broadcast(0.0f, V{});
-    V above[2] = {none, none};
-    U2FORGE_UNROLL
-    for (int i = 0; i < kStep; ++i) {
+    V above[Step / 2];
+    U2FORGE_UNROLL_TILES
+    for (int i = 0; i < Step; ++i) {
         if (!Whole && i >= rows) break;
-        V o[kStep];
+        V o[Step];
         output_rows<Finish<Channel, V>::multiplied>(half[i], o);
-        U2FORGE_UNROLL
-        for (int j = 0; j < kStep; ++j) {
+        U2FORGE_UNROLL_TILES
+        for (int j = 0; j < Step; ++j) {
             if (!Whole && j >= columns) {
                 // Right of the image there is nothing, and no value is negative.
                 o[j] = none;
@@ -201,20 +238,19 @@ inline void put_tile(const V half[kStep][kTile], const Finish<Channel, V>& finis
             store(next(to, i * row + j * kPixel), o[j]);
         }
         if constexpr (Pooled) {
-            const V pair[2] = {max(o[0], o[1]), max(o[2], o[3])};
-            if (i % 2 == 0) {
-                above[0] = pair[0];
-                above[1] = pair[1];
-                if (Whole || i + 1 < rows) continue;
+            const bool upper = i % 2 == 0, last = upper && !Whole && i + 1 == rows;
+            U2FORGE_UNROLL_TILES
+            for (int j = 0; j < Step; j += 2) {
+                const V pair = upper ? max(o[j], o[j + 1]) : max(above[j / 2], max(o[j], o[j + 1]));
+                above[j / 2] = pair;
+                if ((!upper || last) && (Whole || j < columns)) store(next(pooled, i / 2 * pooled_row + j / 2 * kPixel), pair);
             }
-            Channel* small = next(pooled, i / 2 * pooled_row);
-            store(small, max(above[0], pair[0]));
-            if (Whole || columns > 2) store(next(small, kPixel), max(above[1], pair[1]));
         }
     }
 }
 
-template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput& a) {
+template <class P, class Tiles, bool Added, bool Pooled> void put_tiles(const TransformOutput& a) {
+    constexpr int kTile = Tiles::tile, kStep = Tiles::step;
     using Channel = typename P::Channel;
     using Result = typename P::Product::Result;
     using V = FloatsAtOnce;
@@ -230,14 +266,14 @@ template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput
                 const Finish<Channel, V> finish(a.epilogue, group * kGroup + part);
                 const char* m = a.products + t * a.row + (g * kGroup + part) * 4;
                 V half[kStep][kTile];  // [y][j]
-                U2FORGE_UNROLL
+                U2FORGE_UNROLL_TILES
                 for (int j = 0; j < kTile; ++j) {
                     V column[kTile], o[kStep];
-                    U2FORGE_UNROLL
+                    U2FORGE_UNROLL_TILES
                     for (int i = 0; i < kTile; ++i)
                         column[i] = load(reinterpret_cast<const Result*>(m + (i * kTile + j) * a.position), V{});
                     output_rows<Finish<Channel, V>::multiplied>(column, o);
-                    U2FORGE_UNROLL
+                    U2FORGE_UNROLL_TILES
                     for (int i = 0; i < kStep; ++i) half[i][j] = o[i];
                 }
                 Channel* to = pixel<Channel>(target, image, group, y, x) + part;
@@ -253,10 +289,10 @@ template <class P, bool Added, bool Pooled> void put_tiles(const TransformOutput
         }
 }
 
-template <class P> void transform_output(const TransformOutput& a) {
+template <class P, class Tiles> void transform_output(const TransformOutput& a) {
     const bool added = a.epilogue.residual.data, pooled = a.epilogue.pooled.data;
-    if (added) return pooled ? put_tiles<P, true, true>(a) : put_tiles<P, true, false>(a);
-    return pooled ? put_tiles<P, false, true>(a) : put_tiles<P, false, false>(a);
+    if (added) return pooled ? put_tiles<P, Tiles, true, true>(a) : put_tiles<P, Tiles, true, false>(a);
+    return pooled ? put_tiles<P, Tiles, false, true>(a) : put_tiles<P, Tiles, false, false>(a);
 }
 
 template <class P> void store_sums(const StoreSums& a) {

@@ -76,13 +76,13 @@ Encoded corrupted(const Encoded& whole, Random& random) {
 bool affordable(const Program& p) {
     int64_t numbers = 0;
     for (const Buffer& b : p.buffers)
-        numbers += int64_t{b.count} * (b.layout == Layout::blocked ? kGroup : 1) * (b.height + 5) * (b.width + 5);
+        numbers += int64_t{b.count} * (b.layout == Layout::blocked ? kGroup : 1) * (b.height + 7) * (b.width + 7);
     if (numbers > 300000) return false;
     for (const Step& s : p.steps) {
         const Buffer& b = p.buffers[s.target.buffer];
         // A copy, or one part for each row and column of the dilation.
         const int64_t d = s.dilation, groups = s.source.count + s.target.count;
-        const int64_t pixels = s.winograd ? (b.height + 6 * d) * (b.width + 6 * d) : int64_t{b.height} * b.width;
+        const int64_t pixels = s.winograd() ? (b.height + 8 * d) * (b.width + 8 * d) : int64_t{b.height} * b.width;
         if (s.kind == Kind::convolution && pixels * groups > 50000) return false;
         if (int64_t{s.source.count} * s.target.count * b.height * b.width > 20000) return false;
     }

@@ -50,25 +50,35 @@ inline Factors direct_factors(const Taps& w) {
 
 // What transformed weights are multiplied with: weight[row] · weight[column] · all.
 struct WinogradScale {
-    double weight[6], all;
+    double weight[8], all;
 };
 
 // G w Gᵀ, so scaled that the kernels' scales cancel out.
-inline Factors winograd_factors(const Taps& w, const WinogradScale& scale) {
-    constexpr double g[6][3] = {{1.0 / 4, 0, 0},
-                                {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                {1.0 / 24, -1.0 / 12, 1.0 / 6},
-                                {0, 0, 1}};
-    Factors f{36, w.inputs, w.outputs, std::vector<double>(size_t{36} * w.inputs * w.outputs)};
+inline Factors winograd_factors(const Taps& w, const Tiling& tiling, const WinogradScale& scale) {
+    constexpr double small[6][3] = {{1.0 / 4, 0, 0},
+                                    {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                    {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                    {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                    {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                    {0, 0, 1}};
+    constexpr double large[8][3] = {{1, 0, 0},
+                                    {-2.0 / 9, -2.0 / 9, -2.0 / 9},
+                                    {-2.0 / 9, 2.0 / 9, -2.0 / 9},
+                                    {1.0 / 90, 1.0 / 45, 2.0 / 45},
+                                    {1.0 / 90, -1.0 / 45, 2.0 / 45},
+                                    {32.0 / 45, 16.0 / 45, 8.0 / 45},
+                                    {32.0 / 45, -16.0 / 45, 8.0 / 45},
+                                    {0, 0, 1}};
+    const auto* g = tiling.tile == 6 ? small : large;
+    const int tile = tiling.tile, positions = tiling.positions();
+    Factors f{positions, w.inputs, w.outputs, std::vector<double>(size_t(positions) * w.inputs * w.outputs)};
     for (int o = 0; o < w.outputs; ++o)
         for (int c = 0; c < w.inputs; ++c)
-            for (int i = 0; i < 6; ++i)
-                for (int j = 0; j < 6; ++j) {
+            for (int i = 0; i < tile; ++i)
+                for (int j = 0; j < tile; ++j) {
                     double sum = 0;
                     for (int tap = 0; tap < 9; ++tap) sum += g[i][tap / 3] * w.at(o, c, tap) * g[j][tap % 3];
-                    f.at(6 * i + j, c, o) = sum * scale.weight[i] * scale.weight[j] * scale.all;
+                    f.at(tile * i + j, c, o) = sum * scale.weight[i] * scale.weight[j] * scale.all;
                 }
     return f;
 }

@@ -16,7 +16,7 @@ namespace {
 
 // What weights are multiplied with at a row or column of the tile, so that the kernels' shifts and scales cancel out.
 WinogradScale scale_of(Precision precision) {
-    WinogradScale s{{1, 1, 1, 1, 1, 1}, 1};
+    WinogradScale s{{1, 1, 1, 1, 1, 1, 1, 1}, 1};
     if (precision != Precision::int16) return s;
     // Rows and columns 3 and 4 are shifted by one less each.
     s.weight[3] = s.weight[4] = scales_for_tests::kInner / 2.0;
@@ -51,7 +51,7 @@ struct Area {
 };
 
 Step empty_step(Kind kind, View source, View target) {
-    return {kind, source, target, kNone, kNone, false, 1, 0, -1, -1, -1, -1};
+    return {kind, source, target, kNone, kNone, Algorithm::direct, 1, 0, -1, -1, -1, -1};
 }
 
 class Builder {
@@ -82,7 +82,8 @@ class Builder {
         if (kind < 0.5 && options_.large) {
             // 300 tiles and more.
             const int height = within(random_, 20, 110);
-            return {height, (within(random_, 300, 420) * 16 + height - 1) / height};
+            const int pixels = precision_ == Precision::float32 && chance(random_, 0.5) ? 6 * 6 : 4 * 4;  // of a tile
+            return {height, (within(random_, 300, 420) * pixels + height - 1) / height};
         }
         return {within(random_, 1, most), within(random_, 1, most)};
     }
@@ -237,11 +238,14 @@ class Builder {
         // Sometimes where the residual is.
         const bool in_place = added && chance(random_, 0.5) && !overlap(source, residual);
         Step s = empty_step(Kind::convolution, source, in_place ? residual : place(Layout::blocked, groups, size));
-        s.winograd = winograd;
         // A dilated Winograd convolution adds and pools nothing.
         s.dilation = !winograd || (!added && chance(random_, 0.4)) ? within(random_, 1, 8) : 1;
+        const bool large = s.dilation == 1 && precision_ == Precision::float32 && chance(random_, 0.5);
+        s.algorithm = !winograd ? Algorithm::direct : large ? Algorithm::large_tiles : Algorithm::small_tiles;
         if (added) s.residual = residual;
         double slack = slack_behind_convolution(slack_of(source));
+        // What its larger numbers between lose.
+        if (s.algorithm == Algorithm::large_tiles) slack += 3;
         if (added) slack += slack_of(residual);
         // Two places at once: the first must not be taken for free.
         Area& written_to = areas_[s.target.buffer];
@@ -263,9 +267,9 @@ class Builder {
             for (double& w : taps.values) w = std::fabs(w);
         std::vector<float> multiplier, residual_multiplier;
         const bool int16 = precision_ == Precision::int16;
-        const Factors factors = s.winograd ? winograd_factors(taps, scale_of(precision_)) : direct_factors(taps);
+        const Factors factors = s.winograd() ? winograd_factors(taps, s.tiling(), scale_of(precision_)) : direct_factors(taps);
         if (int16) {
-            const Int16Weights w = int16_weights(factors, s.winograd ? 32768 : 4095, saturating);
+            const Int16Weights w = int16_weights(factors, s.winograd() ? 32768 : 4095, saturating);
             // Larger ones are true as well: sums are added up more often.
             s.eight_pairs = chance(random_, 0.5) ? w.eight_pairs : within(random_, w.eight_pairs, 8 * 2 * 32767);
             s.weights = packed_.put(w.packed, 4096);
@@ -443,7 +447,7 @@ class Builder {
             std::vector<int64_t> row{static_cast<int>(s.kind)};
             for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled})
                 row.insert(row.end(), {v->buffer, v->first, v->count});
-            row.insert(row.end(), {s.winograd, s.dilation, s.eight_pairs, s.weights, s.multiplier, s.addend,
+            row.insert(row.end(), {static_cast<int64_t>(s.algorithm), s.dilation, s.eight_pairs, s.weights, s.multiplier, s.addend,
                                    s.residual_multiplier});
             row.resize(kStepColumns, 0);
             n.encoded.steps.insert(n.encoded.steps.end(), row.begin(), row.end());

@@ -16,8 +16,25 @@ from u2forge.native.plan import GROUP, Algorithm, Buffer, Kind, Layout, Offsets,
 
 Floats = NDArray[np.float32]
 LEVELS = 4095
-# Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), F(4×4, 3×3).
-G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+# Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), F(4×4, 3×3); and F(6×6, 3×3)
+# by the same construction.
+G = {
+    Algorithm.WINOGRAD: np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]])
+    / 24,
+    Algorithm.WINOGRAD_6X6: np.array(
+        [
+            [90, 0, 0],
+            [-20, -20, -20],
+            [-20, 20, -20],
+            [1, 2, 4],
+            [1, -2, 4],
+            [64, 32, 16],
+            [64, -32, 16],
+            [0, 0, 90],
+        ]
+    )
+    / 90,
+}
 
 
 def groups(channels: int) -> int:
@@ -127,7 +144,7 @@ class Program:
         bias: Floats,
         *,
         dilation: int = 1,
-        winograd: bool = True,
+        algorithm: Algorithm = Algorithm.WINOGRAD,
         residual: Tensor | None = None,
         pooled: Tensor | None = None,
         output_scale: float = 1.0,
@@ -136,11 +153,12 @@ class Program:
         """The arrays that it packed. Of int16: output_scale: levels of the target for one level of the sum; largest:
         weights of the full range, so that sums may leave 32 bits."""
         taps = _padded(weight, target.view.count * GROUP, source.view.count * GROUP)
-        factors = _transformed(taps) if winograd else taps.transpose(2, 1, 0)
+        winograd = algorithm is not Algorithm.DIRECT
+        factors = _transformed(taps, G[algorithm]) if winograd else taps.transpose(2, 1, 0)
         outputs = target.view.count * GROUP
         more: dict[str, Any] = {
             "dilation": dilation,
-            "algorithm": Algorithm.WINOGRAD if winograd else Algorithm.DIRECT,
+            "algorithm": algorithm,
             "residual": residual and residual.view,
             "pooled": pooled and pooled.view,
         }
@@ -197,10 +215,10 @@ def _padded(weight: Floats, outputs: int, inputs: int) -> NDArray[np.float64]:
     return taps
 
 
-def _transformed(taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(36, inputs, outputs): G w Gᵀ, rows first."""
+def _transformed(taps: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(36 or 64, inputs, outputs): G w Gᵀ, rows first."""
     square = taps.reshape(*taps.shape[:2], 3, 3)
-    transformed: NDArray[np.float64] = (G @ square @ G.T).reshape(*taps.shape[:2], 36)
+    transformed: NDArray[np.float64] = (g @ square @ g.T).reshape(*taps.shape[:2], -1)
     return np.transpose(transformed, (2, 1, 0))
 
 

@@ -45,7 +45,7 @@ def test_convolution(
         weight,
         bias * np.float32(LEVELS),
         dilation=max(1, dilation),
-        winograd=dilation == 0,
+        algorithm=Algorithm.WINOGRAD if dilation == 0 else Algorithm.DIRECT,
         residual=residual if added else None,
     )
     program.show(target)
@@ -84,7 +84,7 @@ def test_int16_sums_never_wrap(size: tuple[int, int], inputs: int, dilation: int
         weight,
         np.zeros(outputs, np.float32),
         dilation=dilation,
-        winograd=False,
+        algorithm=Algorithm.DIRECT,
         output_scale=scale,
         largest=True,
     )
@@ -117,7 +117,7 @@ def test_int16_winograd_sums_are_exact_where_they_go_to_floats(
         target,
         weight,
         np.zeros(outputs, np.float32),
-        winograd=True,
+        algorithm=Algorithm.WINOGRAD,
         output_scale=0.9 * LEVELS / (9 * inputs * highest),
         largest=True,
     )

@@ -15,16 +15,19 @@ from onnx import helper
 from onnx_layers import convolved, max_pooled, resized, runtime
 from winograd_reference import bfloat16_bound
 
-from u2forge.native.plan import GROUP, Kind, Layout, View
+from u2forge.native.plan import GROUP, Algorithm, Kind, Layout, View
 
 pytest.importorskip("u2forge.native._kernels", reason="the native kernels are not built")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.needs_onnxruntime
 
-# Of one layer, (Winograd, direct). float32, relative to its largest number: sums in another order. int16, of 4095:
+# Of one layer. float32, relative to its largest number: sums in another order. int16, of 4095:
 # the last pixel of a tile is 15 off in the mean square of extreme inputs, so only gross faults are seen here;
 # test_int16_kernels.py is exact. bfloat16 has a bound at each pixel.
-CLOSE = {"float32": (2e-5, 1e-5), "int16": (100.0, 3.0)}
+CLOSE = {
+    "float32": {Algorithm.DIRECT: 1e-5, Algorithm.WINOGRAD: 2e-5, Algorithm.WINOGRAD_6X6: 5e-5},
+    "int16": {Algorithm.DIRECT: 3.0, Algorithm.WINOGRAD: 100.0},
+}
 # Checkers of more would saturate the 16 bits of the transform, by 13 % at 4095: int16_scales.INPUT_SHIFT.
 HIGHEST = 3600
 # The same examples each time: bounds of rounding hold for almost all draws, not for all.
@@ -53,10 +56,10 @@ def check_within(
             assert np.isfinite(output).all(), level
 
 
-def rounding_bound(precision: str, expected: Floats, *, winograd: bool) -> float:
+def rounding_bound(precision: str, expected: Floats, algorithm: Algorithm) -> float:
     if precision == "int16":
-        return CLOSE["int16"][0 if winograd else 1]
-    return CLOSE["float32"][0 if winograd else 1] * (1 + float(np.abs(expected).max()))
+        return CLOSE["int16"][algorithm]
+    return CLOSE["float32"][algorithm] * (1 + float(np.abs(expected).max()))
 
 
 # More steps than a panel of weights has.
@@ -70,6 +73,17 @@ MANY_CHANNELS: dict[str, Any] = {
     "batch": 1,
     "seed": 1,
 }
+# Tiles of 6×6 enough to be dealt to the threads, the last ones partly in the picture.
+MANY_LARGE_TILES: dict[str, Any] = {
+    "size": (104, 107),
+    "inputs": 20,
+    "outputs": 20,
+    "fused": (True, True),
+    "in_place": False,
+    "before": 1,
+    "batch": 1,
+    "seed": 2,
+}
 
 
 def half(size: tuple[int, int]) -> tuple[int, int]:
@@ -77,14 +91,16 @@ def half(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int16"])
-@example(**MANY_CHANNELS, winograd=True, dilation=1)
-@example(**MANY_CHANNELS, winograd=False, dilation=2)
+@example(**MANY_CHANNELS, algorithm=Algorithm.WINOGRAD, dilation=1)
+@example(**MANY_CHANNELS, algorithm=Algorithm.WINOGRAD_6X6, dilation=1)
+@example(**MANY_CHANNELS, algorithm=Algorithm.DIRECT, dilation=2)
+@example(**MANY_LARGE_TILES, algorithm=Algorithm.WINOGRAD_6X6, dilation=1)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     size=sizes | many_tiles,
     inputs=channels,
     outputs=channels,
-    winograd=st.booleans(),
+    algorithm=st.sampled_from(Algorithm),
     dilation=st.integers(1, 8),
     fused=st.tuples(st.booleans(), st.booleans()),
     in_place=st.booleans(),
@@ -97,7 +113,7 @@ def test_convolution(
     size: tuple[int, int],
     inputs: int,
     outputs: int,
-    winograd: bool,
+    algorithm: Algorithm,
     dilation: int,
     fused: tuple[bool, bool],
     in_place: bool,
@@ -106,7 +122,10 @@ def test_convolution(
     seed: int,
 ) -> None:
     """in_place: where there is a residual, the sum is written over it. Dilated ones of Winograd add and pool nothing.
-    Of the largest pictures few channels: portable ones are slow."""
+    Tiles of 6×6 are of float32 without dilation. Of the largest pictures few channels: portable ones are slow."""
+    if algorithm is Algorithm.WINOGRAD_6X6 and (precision != "float32" or dilation > 1):
+        algorithm = Algorithm.WINOGRAD
+    winograd = algorithm is not Algorithm.DIRECT
     if size[0] * size[1] > 4000:
         inputs, outputs, batch = min(inputs, 20), min(outputs, 20), 1
     generator = np.random.default_rng(seed)
@@ -131,7 +150,7 @@ def test_convolution(
         weight,
         bias,
         dilation=dilation,
-        winograd=winograd,
+        algorithm=algorithm,
         residual=residual if added else None,
         pooled=pooled,
     )
@@ -142,7 +161,7 @@ def test_convolution(
     expected = np.maximum(convolved(x, weight, bias, dilation), 0) + (more if added else 0)
     if int16:
         expected = np.clip(expected, 0, LEVELS)
-    bound = np.full(expected.shape, rounding_bound(precision, expected, winograd=winograd))
+    bound = np.full(expected.shape, rounding_bound(precision, expected, algorithm))
     if precision == "bfloat16":
         bound += [bfloat16_bound(each, weight, winograd=winograd, dilation=dilation) for each in x]
     every = [expected, max_pooled(expected)] if pooled else [expected]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 from winograd_reference import (
     INVERSE,
+    LARGE_INVERSE,
     direct_convolution,
     inverse_transformed,
     tiles_of,
@@ -27,13 +28,14 @@ from u2forge.native.pack_convolution import (
     rounded_to_bfloat16,
 )
 from u2forge.native.plan import Algorithm
-from u2forge.native.transform_weights import TRANSFORM, transform_taps
+from u2forge.native.transform_weights import LARGE_TRANSFORM, TRANSFORM, transform_taps
 
 SEGMENTS = st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple)
 # Half a unit in the last place of 24 bits, or of 8: weights are rounded once, to float32 or bfloat16.
 ROUNDING = {False: 2.0**-24, True: 2.0**-8}
 # Of the root mean square: six and three times the most that 400 layers lost. Those of one or two channels lose most.
 LOSS = {False: 1e-6, True: 0.05}
+LARGE_LOSS = 4e-6
 
 
 def layer(segments: tuple[int, ...], outputs: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,16 +52,38 @@ def layer(segments: tuple[int, ...], outputs: int, seed: int) -> tuple[np.ndarra
 def test_winograd_from_packed_weights_is_the_convolution(
     segments: tuple[int, ...], outputs: int, bfloat16: bool
 ) -> None:
+    check_packed(
+        segments, outputs, Algorithm.WINOGRAD, inverse=INVERSE, bfloat16=bfloat16, loss=LOSS[bfloat16]
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEGMENTS, st.integers(1, 140))
+def test_so_it_is_from_weights_of_the_larger_transform(segments: tuple[int, ...], outputs: int) -> None:
+    check_packed(
+        segments, outputs, Algorithm.WINOGRAD_6X6, inverse=LARGE_INVERSE, bfloat16=False, loss=LARGE_LOSS
+    )
+
+
+def check_packed(
+    segments: tuple[int, ...],
+    outputs: int,
+    algorithm: Algorithm,
+    *,
+    inverse: np.ndarray,
+    bfloat16: bool,
+    loss: float,
+) -> None:
     weight, inputs, physical = layer(segments, outputs, outputs)
-    packed = pack_convolution(weight, segments, Algorithm.WINOGRAD, bfloat16=bfloat16)
-    u = unpacked_weights(packed, Algorithm.WINOGRAD, inputs=len(physical), pair=2 if bfloat16 else 1)
-    sums = np.einsum("pct,pco->pot", transformed(tiles_of(physical)), u, optimize=True)
-    found = inverse_transformed(sums, 9, 11)
+    packed = pack_convolution(weight, segments, algorithm, bfloat16=bfloat16)
+    u = unpacked_weights(packed, algorithm, inputs=len(physical), pair=2 if bfloat16 else 1)
+    tiles = transformed(tiles_of(physical, step=len(inverse)))
+    found = inverse_transformed(np.einsum("pct,pco->pot", tiles, u, optimize=True), 9, 11, inverse=inverse)
     assert not found[outputs:].any()
     expected = direct_convolution(inputs, weight)
-    assert rms(found[:outputs] - expected) < LOSS[bfloat16] * rms(expected)
-    products = np.einsum("pct,pco->pot", np.abs(transformed(tiles_of(physical))), np.abs(u), optimize=True)
-    most = inverse_transformed(products, 9, 11, inverse=np.abs(INVERSE))[:outputs]
+    assert rms(found[:outputs] - expected) < loss * rms(expected)
+    products = np.einsum("pct,pco->pot", np.abs(tiles), np.abs(u), optimize=True)
+    most = inverse_transformed(products, 9, 11, inverse=np.abs(inverse))[:outputs]
     assert (np.abs(found[:outputs] - expected) <= ROUNDING[bfloat16] * 1.01 * most).all()
 
 
@@ -84,13 +108,14 @@ def test_direct_weights_are_packed_as_they_are(
     assert not found[outputs:].any()
 
 
-def test_transformed_weights_are_rounded_once() -> None:
+@pytest.mark.parametrize("transform", [TRANSFORM, LARGE_TRANSFORM])
+def test_transformed_weights_are_rounded_once(transform: np.ndarray) -> None:
     taps = np.random.default_rng(1).normal(0, 1, (9, 5000)).astype(np.float32)
-    out = np.empty((36, 5000), np.float32)
-    transform_taps(taps, out)
-    exact = np.einsum("iy,jx,yxn->ijn", TRANSFORM, TRANSFORM, taps.astype(np.float64).reshape(3, 3, -1))
+    out = np.empty((len(transform) ** 2, 5000), np.float32)
+    transform_taps(taps, out, transform=transform)
+    exact = np.einsum("iy,jx,yxn->ijn", transform, transform, taps.astype(np.float64).reshape(3, 3, -1))
     # Half a unit of float32, and what order sums of 64 bits were taken in.
-    np.testing.assert_allclose(out, exact.reshape(36, -1), rtol=6e-8, atol=1e-15)
+    np.testing.assert_allclose(out, exact.reshape(out.shape), rtol=6e-8, atol=1e-15)
 
 
 def test_row_factors_multiply_rows() -> None:

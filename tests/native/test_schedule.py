@@ -29,6 +29,11 @@ def algorithm(
 @pytest.mark.parametrize(
     ("side", "dilation", "precision", "expected"),
     [
+        (103, 1, "float32", Algorithm.WINOGRAD_6X6),
+        (102, 1, "float32", Algorithm.WINOGRAD),
+        (320, 1, "bfloat16", Algorithm.WINOGRAD),
+        (320, 1, "int16", Algorithm.WINOGRAD),
+        (320, 2, "float32", Algorithm.DIRECT),
         (13, 1, "float32", Algorithm.WINOGRAD),
         (12, 1, "float32", Algorithm.DIRECT),
         (12, 1, "bfloat16", Algorithm.WINOGRAD),
@@ -53,3 +58,4 @@ def test_what_a_form_cannot_do_is_left_to_the_other() -> None:
     assert algorithm(20, dilation=2, precision="int16", residual=True) is Algorithm.DIRECT
     # A direct convolution does not pool.
     assert algorithm(8, precision="float32", pooled=True) is Algorithm.WINOGRAD
+    assert algorithm(320, precision="float32", pooled=True) is Algorithm.WINOGRAD_6X6

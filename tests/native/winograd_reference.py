@@ -1,4 +1,5 @@
-"""F(4×4, 3×3) in plain numpy, from packed weights, which are unpacked here by what the specification says of them."""
+"""F(4×4, 3×3) and F(6×6, 3×3) in plain numpy, from packed weights, which are unpacked here by what the specification
+says of them."""
 
 from __future__ import annotations
 
@@ -10,15 +11,31 @@ from numpy.typing import NDArray
 from u2forge.native.plan import Algorithm
 from u2forge.quantize.winograd import TRANSFORM
 
-# Aᵀ. Source: Lavin and Gray (2016), section 4.3.
+# Aᵀ. Source: Lavin and Gray (2016), section 4.3; the larger one by the same construction.
 INVERSE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+LARGE_INVERSE = np.array(
+    [[0**k, 1, (-1) ** k, 2**k, (-2) ** k, 0.5**k, (-0.5) ** k, int(k == 5)] for k in range(6)]
+)
+# Bᵀ of the larger one.
+LARGE_TRANSFORM = np.array(
+    [
+        [1, 0, -5.25, 0, 5.25, 0, -1, 0],
+        [0, 1, 1, -4.25, -4.25, 1, 1, 0],
+        [0, -1, 1, 4.25, -4.25, -1, 1, 0],
+        [0, 0.5, 0.25, -2.5, -1.25, 2, 1, 0],
+        [0, -0.5, 0.25, 2.5, -1.25, -2, 1, 0],
+        [0, 2, 4, -2.5, -5, 0.5, 1, 0],
+        [0, -2, 4, 2.5, -5, -0.5, 1, 0],
+        [0, -1, 0, 5.25, 0, -5.25, 0, 1],
+    ]
+)
 
 
 def unpacked_weights(
     packed: NDArray[Any], algorithm: Algorithm, *, inputs: int, pair: int
 ) -> NDArray[np.float64]:
     """(positions, physical inputs, physical outputs) of (n,) packed weights; bfloat16 as uint16."""
-    positions = 36 if algorithm is Algorithm.WINOGRAD else 9
+    positions = algorithm.factors
     vectors = packed.size // (positions * inputs * 16)
     blocks, first = [], 0
     while vectors:
@@ -35,39 +52,41 @@ def unpacked_weights(
     return joined.astype(np.float64)
 
 
-def tiles_of(array: NDArray[Any]) -> NDArray[Any]:
-    """(channels, tiles, 6, 6) of (channels, height, width): 4 apart, from -1 on, zeros around the picture."""
+def tiles_of(array: NDArray[Any], *, step: int = 4) -> NDArray[Any]:
+    """(channels, tiles, step + 2, step + 2) of (channels, height, width): `step` apart, from -1 on, zeros around the
+    picture."""
     channels, height, width = array.shape
-    rows, columns = -(-height // 4), -(-width // 4)
-    around = ((0, 0), (1, 4 * rows + 1 - height), (1, 4 * columns + 1 - width))
+    rows, columns, tile = -(-height // step), -(-width // step), step + 2
+    around = ((0, 0), (1, step * rows + 1 - height), (1, step * columns + 1 - width))
     padding = np.pad(array, around)
-    windows = np.lib.stride_tricks.sliding_window_view(padding, (6, 6), axis=(1, 2))[:, ::4, ::4]
-    return windows.reshape(channels, rows * columns, 6, 6)
+    windows = np.lib.stride_tricks.sliding_window_view(padding, (tile, tile), axis=(1, 2))[:, ::step, ::step]
+    return windows.reshape(channels, rows * columns, tile, tile)
 
 
 def transformed(tiles: NDArray[Any]) -> NDArray[np.float64]:
-    """(36, channels, tiles): BᵀdB."""
-    channels, count = tiles.shape[:2]
-    return np.einsum("iy,jx,ctyx->ijct", TRANSFORM, TRANSFORM, tiles, optimize=True).reshape(
-        36, channels, count
+    """(36, channels, tiles), of tiles of 8×8 (64, channels, tiles): BᵀdB."""
+    channels, count, tile, _ = tiles.shape
+    transform = TRANSFORM if tile == len(TRANSFORM) else LARGE_TRANSFORM
+    return np.einsum("iy,jx,ctyx->ijct", transform, transform, tiles, optimize=True).reshape(
+        tile * tile, channels, count
     )
 
 
 def inverse_transformed(
     sums: NDArray[Any], height: int, width: int, *, inverse: NDArray[Any] = INVERSE
 ) -> NDArray[Any]:
-    """(outputs, height, width) of sums of products (36, outputs, tiles), in their own type.
+    """(outputs, height, width) of sums of products (36 or 64, outputs, tiles), in their own type.
 
     inverse: its magnitudes instead, for what errors of the sums can amount to.
     """
-    outputs = sums.shape[1]
-    rows, columns = -(-height // 4), -(-width // 4)
+    outputs, (step, tile) = sums.shape[1], inverse.shape
+    rows, columns = -(-height // step), -(-width // step)
     inverse = inverse.astype(sums.dtype)
     tiles = np.einsum(
-        "iy,jx,yxot->otij", inverse, inverse, sums.reshape(6, 6, outputs, rows * columns), optimize=True
+        "iy,jx,yxot->otij", inverse, inverse, sums.reshape(tile, tile, outputs, rows * columns), optimize=True
     )
-    picture = tiles.reshape(outputs, rows, columns, 4, 4).transpose(0, 1, 3, 2, 4)
-    return np.ascontiguousarray(picture.reshape(outputs, 4 * rows, 4 * columns)[:, :height, :width])
+    picture = tiles.reshape(outputs, rows, columns, step, step).transpose(0, 1, 3, 2, 4)
+    return np.ascontiguousarray(picture.reshape(outputs, step * rows, step * columns)[:, :height, :width])
 
 
 def direct_convolution(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from u2forge.native.plan import GROUP, Algorithm
-from u2forge.native.transform_weights import POSITIONS, TAPS, transform_taps
+from u2forge.native.transform_weights import LARGE_TRANSFORM, TAPS, TRANSFORM, transform_taps
 
 # Vectors side by side in a product, largest first.
 BLOCK_VECTORS = (4, 2, 1)
@@ -83,7 +83,7 @@ def pack_convolution(
 
     segments: real channels of each part of its input.
     """
-    positions = POSITIONS if algorithm is Algorithm.WINOGRAD else TAPS
+    positions = algorithm.factors
     inputs, outputs = padded_segments(segments), padded(len(weight))
     stored: Callable[[NDArray[np.float32]], NDArray[Any]] | None = rounded_to_bfloat16 if bfloat16 else None
     packed = np.empty(positions * inputs * outputs, np.uint16 if bfloat16 else np.float32)
@@ -91,10 +91,11 @@ def pack_convolution(
         taps = block_taps(weight, segments, block, pair=2 if bfloat16 else 1).reshape(TAPS, -1)
         size = positions * inputs
         out = packed[size * block.start : size * block.stop].reshape(positions, -1)
-        if algorithm is Algorithm.WINOGRAD:
-            transform_taps(taps, out, stored=stored)
-        else:
+        if algorithm is Algorithm.DIRECT:
             out[:] = taps if stored is None else stored(taps)
+        else:
+            transform = LARGE_TRANSFORM if algorithm is Algorithm.WINOGRAD_6X6 else TRANSFORM
+            transform_taps(taps, out, transform=transform, stored=stored)
     return packed
 
 

@@ -16,7 +16,7 @@ from u2forge.native.int16_scales import (
 )
 from u2forge.native.pack_convolution import Weights, block_taps, output_blocks, padded, padded_segments
 from u2forge.native.plan import Algorithm
-from u2forge.native.transform_weights import POSITIONS, TAPS, transform_taps
+from u2forge.native.transform_weights import TAPS, transform_taps
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def pack_int16(
     input_levels: (input channels,) what a level of each is worth; output_range: (output channels,) the largest
     calibrated magnitude of what comes out.
     """
-    positions = POSITIONS if algorithm is Algorithm.WINOGRAD else TAPS
+    positions = algorithm.factors
     inputs, outputs = padded_segments(segments), padded(len(weight))
     packed = np.empty(positions * inputs * outputs, np.int16)
     scales = np.ones(outputs)
@@ -67,10 +67,10 @@ def _products(taps: NDArray[np.float32], algorithm: Algorithm) -> NDArray[np.flo
     """(positions, pairs, outputs · 2) what products multiply with, before it is scaled."""
     if algorithm is Algorithm.DIRECT:
         return taps
-    out = np.empty((POSITIONS, *taps.shape[1:]), np.float32)
+    out = np.empty((algorithm.factors, *taps.shape[1:]), np.float32)
     transform_taps(
         taps.reshape(TAPS, -1),
-        out.reshape(POSITIONS, -1),
+        out.reshape(algorithm.factors, -1),
         row_factors=[factor * 2**INPUT_SHIFT for factor in WEIGHT_FACTORS],
         column_factors=WEIGHT_FACTORS,
     )

@@ -44,8 +44,16 @@ class Kind(IntEnum):
 
 
 class Algorithm(IntEnum):
+    """How a 3×3 convolution is computed. WINOGRAD: F(4×4, 3×3); WINOGRAD_6X6: F(6×6, 3×3)."""
+
     DIRECT = 0
     WINOGRAD = 1
+    WINOGRAD_6X6 = 2
+
+    @property
+    def factors(self) -> int:
+        """The numbers that a kernel's nine weights become."""
+        return (9, 36, 64)[self]
 
 
 @dataclass(frozen=True)

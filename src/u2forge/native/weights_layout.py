@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from u2forge.native.pack_convolution import padded, padded_segments
-from u2forge.native.plan import Algorithm, Kind, Offsets, Step
-from u2forge.native.transform_weights import POSITIONS, TAPS
+from u2forge.native.plan import Kind, Offsets, Step
+from u2forge.native.transform_weights import TAPS
 
 # A cache line, which is also the widest vector.
 ALIGNMENT = 64
@@ -40,8 +40,7 @@ def _arrays(
     blocked = padded_segments(outputs)
     kind, scaled = step.kind, precision == "int16"
     if kind is Kind.CONVOLUTION:
-        positions = POSITIONS if step.algorithm is Algorithm.WINOGRAD else TAPS
-        numbers = positions * padded_segments(inputs) * padded(sum(outputs))
+        numbers = step.algorithm.factors * padded_segments(inputs) * padded(sum(outputs))
         yield "weights", numbers * WEIGHT_BYTES[precision], PAGE
         yield "addend", blocked * _FLOAT_BYTES, ALIGNMENT
         if scaled:
