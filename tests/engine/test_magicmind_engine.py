@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import u2forge
 from small_model_files import rectified_proto, write_proto
 from u2forge.cli import mm_run
+from u2forge.engine import availability
 from u2forge.engine.availability import available_engines
 from u2forge.engine.magicmind_runtime import find_device, under_our_names
 from u2forge.engine.protocol import EngineOptions, Phases
@@ -26,19 +28,32 @@ SHAPE = (1, 3, 32, 48)
 TOLERANCE = 1e-6
 
 
-@pytest.fixture
-def portable(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.onnx"
+@pytest.fixture(scope="module")
+def portable(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portable") / "tiny.onnx"
     u2forge.build(tiny_checkpoint, out=path, input_height=32, input_width=48, batch_size="dynamic")
     return path
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs the model builds it: the double is there within tests only."""
+    return tmp_path_factory.mktemp("built") / "tiny.mm"
+
+
 @pytest.fixture
-def model(magicmind_double: Any, tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.mm"
-    u2forge.build(tiny_checkpoint, out=path, target="mlu370", input_height=32, input_width=48)
-    magicmind_double.calls.clear()
-    return path
+def model(magicmind_double: Any, tiny_checkpoint: Path, built: Path, tmp_path: Path) -> Path:
+    if not built.exists():
+        u2forge.build(tiny_checkpoint, out=built, target="mlu370", input_height=32, input_width=48)
+        magicmind_double.calls.clear()
+    shutil.copytree(built.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / built.name
+
+
+@pytest.fixture
+def no_other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of engines opens models on each of them: test_availability.py is about the others."""
+    monkeypatch.setattr(availability, "ENGINES", {"magicmind": ENGINES["magicmind"]})
 
 
 def picture(seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -170,6 +185,7 @@ def test_a_failing_inference_is_an_error_and_the_next_one_runs(
     engine.close()
 
 
+@pytest.mark.usefixtures("no_other_engine")
 def test_a_system_that_does_not_start(model: Path, magicmind_double: Any) -> None:
     magicmind_double.failing["System"] = "no driver"
     with pytest.raises(EngineError, match="SDK, System: expected it to start; found no driver"):
@@ -241,6 +257,7 @@ def test_layers_are_not_timed(model: Path) -> None:
         )
 
 
+@pytest.mark.usefixtures("no_other_engine")
 def test_the_list_of_engines(magicmind_double: Any) -> None:
     status = available_engines()[-1]
     assert [device.device for device in status.devices] == ["mlu:0", "mlu:1"]
@@ -250,6 +267,7 @@ def test_the_list_of_engines(magicmind_double: Any) -> None:
     assert "not verified on hardware" in str(status)
 
 
+@pytest.mark.usefixtures("no_other_engine")
 def test_the_list_of_engines_without_it() -> None:
     status = available_engines()[-1]
     assert not ENGINES["magicmind"].installed
