@@ -17,7 +17,6 @@ int with_border(int side, int step) { return 1 + rounded_up(side, step) + 1; }
 
 int groups_of_block(const Kernels& kernels) { return 64 / (kGroup * kernels.bytes_of_channel); }
 
-
 // What the second cache of a thread should hold of transformed tiles and sums.
 constexpr int kCacheBytes = 512 * 1024;
 // And of the sums of a direct convolution.
