@@ -3,9 +3,9 @@
     python benchmarks/native_layers.py --calibration ~/photos --docs
 
 Products are those that the kernels execute, with the padding of channels and tiles: in Winograd's domain 36 for each
-tile of 4×4 pixels, elsewhere as many as a 3×3 kernel has taps inside the picture. The peak is measured in the same run
-(product_peak.py). "At the peak": how long the products alone would take there; all transforms, and waiting for memory
-and threads, are what is above. Precisions in turn, median of each step's times.
+tile of 4×4 pixels or 64 of 6×6, elsewhere as many as a 3×3 kernel has taps inside the picture. The peak is measured in
+the same run (product_peak.py). "At the peak": how long the products alone would take there; all transforms, and
+waiting for memory and threads, are what is above. Precisions in turn, median of each step's times.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ WARM_UP = 3
 # Columns of the table of steps (native/encode.py): the first of each view's three, and the dilation.
 SOURCE, TARGET, DILATION = 1, 4, 14
 STEPS = {Algorithm.WINOGRAD: 4, Algorithm.WINOGRAD_6X6: 6}
+NAMES = {
+    Algorithm.DIRECT: "direct",
+    Algorithm.WINOGRAD: "Winograd",
+    Algorithm.WINOGRAD_6X6: "Winograd 6×6",
+}
 CONVOLUTIONS = (
     Kind.FIRST_CONVOLUTION,
     Kind.CONVOLUTION,
@@ -216,9 +221,7 @@ def _products(kind: Kind, algorithm: Algorithm, height: int, width: int, dilatio
 def _group(kind: Kind, algorithm: Algorithm, dilation: int, height: int) -> str:
     if kind is Kind.CONVOLUTION:
         dilated = "dilated " if dilation > 1 else ""
-        name = algorithm.name.capitalize().replace("_", " ").replace("6x6", "6×6")
-        name = name if algorithm in STEPS else name.lower()
-        return f"3×3, {dilated}{name}, {height}²"
+        return f"3×3, {dilated}{NAMES[algorithm]}, {height}²"
     if kind is Kind.FIRST_CONVOLUTION:
         return "3×3 of the picture"
     if kind in (Kind.SIDE_CONVOLUTION, Kind.POINTWISE_CONVOLUTION):

@@ -160,7 +160,7 @@ Session::Session(std::shared_ptr<const Program> program, KernelsOf kernels, int 
         }
         if (s.kind == Kind::side_convolution || (s.kind == Kind::convolution && s.winograd()))
             border_read_[s.source.buffer] = true;
-        if (s.kind == Kind::convolution && s.algorithm == Algorithm::large_tiles) reach(s.source.buffer, kLargeTiles.step);
+        if (s.kind == Kind::convolution) reach(s.source.buffer, s.tiling().step);
     }
     own_.resize(pool_.threads());
 }
@@ -424,7 +424,7 @@ void Session::winograd_by_tiles(const Step& step, int tiles_of_item) {
                                   block.count, row, step_bytes, sums + p * sums_position, sums_row, false, fetch,
                                   proven_steps(step.eight_pairs, largest[p / tile])});
             transforms.output({sums, sums_position, sums_row, tiles_x, tiles_y, first, count, block.first,
-                                       block.count, &target, finish});
+                               block.count, &target, finish});
         }
     });
 }
@@ -492,7 +492,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
         const int first = c.first * per_block, groups = std::min(c.count * per_block, source.count - first);
         if (t.count > 0 && groups > 0)
             transforms.input({&source, tiles_x, tiles_y, t.first, t.count, first, groups,
-                                      operands + t.first * row, position, row, largest_of_item[item].of_row});
+                              operands + t.first * row, position, row, largest_of_item[item].of_row});
     });
     Largest largest{};
     for (const Largest& of_item : largest_of_item)
@@ -527,7 +527,7 @@ void Session::winograd_by_channels(const Step& step, const Blocked& source, cons
                               item.tiles.count, item.columns, row, step_bytes, sums + p * sums_position, sums_row, false,
                               true, proven_steps(step.eight_pairs, largest.of_row[p / tile])});
         transforms.output({sums, sums_position, sums_row, tiles_x, tiles_y, item.tiles.first, item.tiles.count,
-                                   item.block.first + item.column, item.columns, &target, finish});
+                           item.block.first + item.column, item.columns, &target, finish});
     });
 }
 

@@ -102,7 +102,7 @@ class Checker {
         // Each pixel is read before it is written: the residual may be where the target is, but not elsewhere within it.
         need(!s.residual || same(s.residual, s.target) || !overlap(s.residual, s.target), "target within its residual");
         need(!(s.residual && s.pooled && overlap(s.residual, s.pooled)), "pooled target within the residual");
-        const int64_t numbers = int64_t{s.winograd() ? s.tiling().positions() : 9} * s.source.count * kGroup * s.target.count * kGroup;
+        const int64_t numbers = int64_t{s.factors()} * s.source.count * kGroup * s.target.count * kGroup;
         array(s.weights, numbers * bytes_of_weight(program_.precision), "weights");
         floats(s.addend, int64_t{kGroup} * s.target.count, true);
         scales();

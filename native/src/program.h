@@ -49,6 +49,8 @@ struct Step {
     int eight_pairs;  // int16: the largest sum of magnitudes of weights that eight steps meet, from a group's first on
     int64_t weights, multiplier, addend, residual_multiplier;  // -1: none
     bool winograd() const { return algorithm != Algorithm::direct; }
+    // The numbers that a 3×3 kernel becomes.
+    int factors() const { return winograd() ? tiling().positions() : 9; }
     const Tiling& tiling() const { return algorithm == Algorithm::large_tiles ? kLargeTiles : kSmallTiles; }
 };
 

@@ -447,8 +447,8 @@ class Builder {
             std::vector<int64_t> row{static_cast<int>(s.kind)};
             for (const View* v : {&s.source, &s.target, &s.residual, &s.pooled})
                 row.insert(row.end(), {v->buffer, v->first, v->count});
-            row.insert(row.end(), {static_cast<int64_t>(s.algorithm), s.dilation, s.eight_pairs, s.weights, s.multiplier, s.addend,
-                                   s.residual_multiplier});
+            row.insert(row.end(), {static_cast<int64_t>(s.algorithm), s.dilation, s.eight_pairs, s.weights, s.multiplier,
+                                   s.addend, s.residual_multiplier});
             row.resize(kStepColumns, 0);
             n.encoded.steps.insert(n.encoded.steps.end(), row.begin(), row.end());
         }
